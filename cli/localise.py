@@ -10,6 +10,7 @@ from .output import echo_text
 RUNS = "Train, use"
 COMMANDS = {
     "train": Entry(".localise_train", "Train a localiser on annotated images by a recipe.", RUNS),
+    "refine": Entry(".localise_refine", "Train a refiner, which judges a localiser's best boxes anew.", RUNS),
     "evaluate": Entry(".localise_evaluate", "Measure the localisation error of a trained localiser.", RUNS),
 }
 
@@ -21,6 +22,7 @@ COMMANDS = {
     invoke_without_command=True,
     epilog="\b\nExamples:\n"
     "  reskeras localise train cifar-resnet-20 --input-shape 56x56x3 --data digits-loc\n"
+    "  reskeras localise refine cifar-resnet-20 --teacher saved_models/where --data digits-loc\n"
     "  reskeras localise evaluate saved_models/cifar-resnet-20-localiser-digits-loc --dense 56,64,80",
 )
 @click.pass_context

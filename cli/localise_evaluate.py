@@ -16,6 +16,7 @@ from .run_options import data_options, listed_numbers, run_argument
     epilog="\b\nExamples:\n"
     "  reskeras localise evaluate saved_models/cifar-resnet-20-localiser-digits-loc\n"
     "  reskeras localise evaluate saved_models/cifar-resnet-20-localiser-digits-loc --dense 56,64,80\n"
+    "  reskeras localise evaluate saved_models/where --refiner saved_models/refined\n"
     "  reskeras localise evaluate saved_models/where --classifier saved_models/what --json",
 )
 @run_argument
@@ -27,6 +28,12 @@ from .run_options import data_options, listed_numbers, run_argument
     "--dense",
     metavar="PIXELS,...",
     help="Look at whole images, scaled to these shorter sides, instead of the centre crop; the likeliest box counts.",
+)
+@click.option(
+    "--refiner",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="A refiner of this localiser, which judges the best boxes of each class anew.",
 )
 @click.option(
     "--classifier",
@@ -41,6 +48,7 @@ def command(
     data_dir: Path | None,
     split: str,
     dense: str | None,
+    refiner: Path | None,
     classifier: Path | None,
     as_json: bool,
 ) -> None:
@@ -54,7 +62,7 @@ def command(
     opened = LocaliserRun(run)
     with progress("looking for objects") as done:
         result = opened.evaluate(
-            data, data_dir, split, views, classifier, done, lambda line: note(f"note: {line}", err=as_json)
+            data, data_dir, split, views, refiner, classifier, done, lambda line: note(f"note: {line}", err=as_json)
         )
     if as_json:
         emit_json(result.as_dict())

@@ -15,6 +15,7 @@ SHOWN = {
     "multilabel": ".multilabel_results:echo_evaluation",
     "detection": ".detect_results:echo_detection_evaluation",
     "localisation": ".localise_results:echo_localisation",
+    "refinement": ".localise_results:echo_localisation",
 }
 
 

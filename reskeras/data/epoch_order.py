@@ -93,9 +93,9 @@ class GroupedOrder(EpochOrder):
             images.append(tf.gather(order, place % come))
             groups.append(np.full(steps, group, np.int32))
             real.append((place < come).astype(np.float32).reshape(-1, size))
-        shuffled = _shuffled(self.steps, tf.random.experimental.stateless_fold_in(seed, BATCHES))
+        turns = shuffled(self.steps, tf.random.experimental.stateless_fold_in(seed, BATCHES))
         every = tf.reshape(tf.concat(images, 0), [-1, size]), np.concatenate(groups), np.concatenate(real)
-        return tuple(tf.gather(each, shuffled) for each in every)
+        return tuple(tf.gather(each, turns) for each in every)
 
 
 def by_group(groups: np.ndarray) -> dict[int, np.ndarray]:
@@ -112,7 +112,7 @@ def _order(count: int, batch_size: int, repeats: int, seed: tf.Tensor) -> tf.Ten
     many of them as repeats none has an image twice, as in timm's RepeatAugSampler. The order does not depend on how
     many replicas there are. An image whose appearances do not fit into a batch goes on in the next one.
     """
-    order = _shuffled(count, seed)
+    order = shuffled(count, seed)
     if repeats == 1:
         return order
     place = tf.range(count, dtype=tf.int64)
@@ -121,6 +121,6 @@ def _order(count: int, batch_size: int, repeats: int, seed: tf.Tensor) -> tf.Ten
     return tf.gather(order, tf.argsort(rank, stable=True) // repeats)
 
 
-def _shuffled(count: int, seed: tf.Tensor) -> tf.Tensor:
+def shuffled(count: int, seed: tf.Tensor) -> tf.Tensor:
     """A permutation of 0..count-1 that depends on `seed` alone."""
     return tf.argsort(tf.random.stateless_uniform([count], seed, maxval=None, minval=None, dtype=tf.int64), stable=True)

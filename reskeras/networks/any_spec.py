@@ -5,5 +5,6 @@ from __future__ import annotations
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.localiser import LocaliserSpec
+from reskeras.networks.refiner import RefinerSpec
 
-AnySpec = AnyNetwork | DetectorSpec | LocaliserSpec
+AnySpec = AnyNetwork | DetectorSpec | LocaliserSpec | RefinerSpec

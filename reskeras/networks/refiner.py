@@ -22,7 +22,8 @@ class RefinerSpec(Spec):
     """A refiner as the user specifies it: it scores the best boxes of a localiser anew, and moves them.
 
     Each box is cut out of the image, warped to the judge's `input_shape`, and put through the network, which ends in
-    two sibling dense layers: for each class a logistic unit and four numbers. The thresholds, shares and the loss are ours.
+    two sibling dense layers: for each class a logistic unit and four numbers. The thresholds, shares and the loss
+    are ours.
     """
 
     task: ClassVar[str] = "refinement"

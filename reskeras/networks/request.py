@@ -23,6 +23,8 @@ from reskeras.networks.localiser import TRUNK, LocaliserSpec
 from reskeras.networks.localiser_plan import lower_localiser
 from reskeras.networks.network import NetworkSpec
 from reskeras.networks.overrides import laid_over, overridden
+from reskeras.networks.refiner import JUDGE, RefinerSpec
+from reskeras.networks.refiner_plan import lower_refiner
 from reskeras.plans.plan import Plan
 
 NETWORK_FILE = "network.yaml"
@@ -31,6 +33,7 @@ RESOLVED_FILE = "resolved.yaml"
 BUILT: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     BACKBONE: (DetectorSpec, lower_detector),
     TRUNK: (LocaliserSpec, lower_localiser),
+    JUDGE: (RefinerSpec, lower_refiner),
 }
 # by the field that identifies the kind
 KINDS: dict[str, Any] = {INCEPTION: InceptionSpec, **{field: kind for field, (kind, _) in BUILT.items()}}
@@ -49,8 +52,8 @@ def network(source: str | Path | AnySpec | None = None, *, settings: tuple[str, 
         source = validated(InceptionSpec, {INCEPTION: fields.pop(INCEPTION)})
     spec, where, lines = _source(source)
     if not isinstance(spec, AnyNetwork):
-        noun, command = ("detector", "detect") if isinstance(spec, DetectorSpec) else ("localiser", "localise")
-        raise ReskerasError(f"network: {source} is a {noun}; see reskeras {command} --help")
+        command = "detect" if isinstance(spec, DetectorSpec) else "localise"
+        raise ReskerasError(f"network: {source} is for {spec.task}; see reskeras {command} --help")
     if fields or settings:
         spec, lines = overridden(spec, fields, settings), {}  # errors may not come from the file any more
     with _with_place(where, lines):
@@ -89,6 +92,15 @@ def localiser(
     {'trunk': {'depth': 18}, 'sample': 16}
     """
     spec, _ = _built_on(TRUNK, source, settings, fields)
+    return spec
+
+
+def refiner(
+    source: str | Path | AnySpec | None = None, *, settings: tuple[str, ...] = (), **fields: Any
+) -> RefinerSpec:
+    """As `detector`, the sparse refiner that `source` names: a YAML file with the field `judge`, a refiner's run
+    folder, or a network, which is then the judge."""
+    spec, _ = _built_on(JUDGE, source, settings, fields)
     return spec
 
 
@@ -201,7 +213,8 @@ def spec_of(source: str | Path) -> AnySpec:
     spec, _, _ = _source(source)
     if isinstance(spec, AnyNetwork):
         return network(source)
-    return detector(source) if isinstance(spec, DetectorSpec) else localiser(source)
+    field = next(field for field, (kind, _) in BUILT.items() if isinstance(spec, kind))
+    return _built_on(field, source, (), {})[0]
 
 
 def typed(data: dict[str, Any], lines: Lines, where: str) -> AnySpec:

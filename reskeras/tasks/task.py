@@ -31,6 +31,7 @@ TASKS = {
     "multilabel": "reskeras.tasks.multilabel.task:MultiLabelTask",
     "detection": "reskeras.tasks.detection.task:DetectionTask",
     "localisation": "reskeras.tasks.localisation.task:LocalisationTask",
+    "refinement": "reskeras.tasks.refinement.task:RefinementTask",
 }
 
 

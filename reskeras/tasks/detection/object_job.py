@@ -4,7 +4,7 @@ jobs."""
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +39,7 @@ ONLY_CLASSIFIERS: dict[str, tuple] = {
     "test_crop": (1.0,),
     "sizes": ((),),
     "xla": ("auto", False),
+    "teacher": (None,),
 }
 
 
@@ -94,6 +95,7 @@ class ObjectJob(Job):
     spec: Any
     source: Source[Objects]
     on: ClassVar[str]
+    only_classifiers: ClassVar[Mapping[str, tuple]] = ONLY_CLASSIFIERS
 
     @cached_property
     def fitted(self) -> Any:
@@ -118,7 +120,7 @@ class ObjectJob(Job):
     @cached_property
     def plan(self) -> Plan:
         """All its units."""
-        _check_recipe(self.recipe, self.own)
+        _check_recipe(self.recipe, self.own, self.only_classifiers)
         plan = self.lowered.everything
         self.recipe.check(plan)
         if self.recipe.freeze is not None:
@@ -149,7 +151,7 @@ class ObjectJob(Job):
         return Preprocessing.fit(images, height, width, channels, self.recipe.normalise)
 
 
-def _check_recipe(recipe: Recipe, own: OwnParts) -> None:
+def _check_recipe(recipe: Recipe, own: OwnParts, only_classifiers: Mapping[str, tuple]) -> None:
     """ReskerasError for what does not apply to annotated images."""
     for name in own.described():
         if name != "optimizer":
@@ -158,6 +160,6 @@ def _check_recipe(recipe: Recipe, own: OwnParts) -> None:
         raise ReskerasError("normalise: 'per_pixel_mean' is only for images of one size; use per_channel or scale")
     if recipe.loss != AUTO:
         raise ReskerasError(f"loss: {recipe.loss.kind!r} is only for classifiers")
-    for field, off in ONLY_CLASSIFIERS.items():
+    for field, off in only_classifiers.items():
         if getattr(recipe, field) not in off:
             raise ReskerasError(f"{field}: {getattr(recipe, field)!r} is only for classifiers")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from reskeras.printable import short_repr
 from reskeras.tasks.detection.objects import Objects
-from reskeras.tasks.localisation.localiser import Localiser, Located
+from reskeras.tasks.localisation.localiser import Located
 from reskeras.tasks.localisation.rule import OVERLAP, covered, held, mean_sides, same_box, top, wrong
 
 # sides of the middle half of an image, as shares
@@ -68,19 +68,18 @@ class LocalisationEvaluation:
         }
 
 
-def evaluate_localiser(
-    localiser: Localiser,
+def evaluation_of(
+    located: Located,
+    views: str,
     split: Objects,
     train: Objects,
     classes: Sequence[str],
     data: str,
-    progress: Callable[[int, int], None] = lambda done, of: None,
     classifier: str | None = None,
     guesses: np.ndarray | None = None,
 ) -> LocalisationEvaluation:
-    """Evaluate `localiser` on `split`, whose images hold an object each; `guesses` (n, C) are scores of the classes by
-    the `classifier`. `progress` gets the looks done, of how many."""
-    located = localiser.look(split, progress)
+    """The evaluation of the boxes `located` in `split`, whose images hold an object each; `guesses` (n, C) are scores
+    of the classes by the `classifier`."""
     true, best = held(split, len(classes)), covered(split, located.boxes[:, :, 0])
     right = best >= OVERLAP
     told: dict[str, Any] = {}
@@ -96,7 +95,7 @@ def evaluate_localiser(
         data,
         split.name,
         split.count,
-        localiser.views.describe(),
+        views,
         float(1 - right[true].mean()),
         float(best[true].mean()),
         error_of(same_box(split, CENTRE, len(classes))),

@@ -10,7 +10,6 @@ import keras
 import numpy as np
 
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.errors import ReskerasError
 from reskeras.networks.localiser import TRUNK, LocaliserSpec, localiser_name
 from reskeras.networks.localiser_plan import LocaliserPlan
 from reskeras.recipes.later import identifying
@@ -21,7 +20,7 @@ from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.localisation.feed import LocaliserFeed
 from reskeras.tasks.localisation.localiser import Localiser
 from reskeras.tasks.localisation.model import LOSSES, localiser_model, training_model
-from reskeras.tasks.localisation.rule import OVERLAP, covered, held
+from reskeras.tasks.localisation.rule import OVERLAP, check_images, covered, held
 from reskeras.training.strategy import Replicas
 from reskeras.training.subject import Logs, Measure
 
@@ -99,12 +98,7 @@ class LocaliserJob(ObjectJob):
 
     def subject(self, preprocessing: Preprocessing) -> LocaliserSubject:
         """The localiser to fit. ReskerasError for images without objects to train on, or to test on."""
-        for split in (self.source.training_images("train"), self.source.test):
-            if without := int((held(split, len(self.source.classes)).sum(axis=1) == 0).sum()):
-                raise ReskerasError(
-                    f"data: {without:,} of the {split.count:,} {split.name} images of {self.source.name} hold no "
-                    "object; a localiser needs one in each"
-                )
+        check_images(self.source)
         return LocaliserSubject(self.lowered, localiser_name(self.spec), self.source, preprocessing, own=self.own)
 
     def describe(self, preprocessing: Preprocessing) -> str:

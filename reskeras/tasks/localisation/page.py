@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.catalog import name_of
 from reskeras.report.curves import draw_losses, losses_in_words
 from reskeras.report.plots import networks_of
@@ -12,20 +13,24 @@ from reskeras.report.sections import Page, Section, Table, plot
 from reskeras.tasks.localisation.evaluation import LocalisationEvaluation
 from reskeras.tasks.localisation.model import LOSSES
 from reskeras.tasks.run import Material
+from reskeras.tasks.task import find_task
 
 
 def page_of_localisers(runs: Sequence[Material]) -> Page:
-    """One page for one localiser's run or several."""
+    """One page for the run of one localiser or refiner, or of several."""
     one = len(runs) == 1
-    title = runs[0].name if one else f"{len(runs)} localisers: {', '.join(run.name for run in runs)}"
+    title = (
+        runs[0].name
+        if one
+        else f"{len(runs)} {find_task(runs[0].plan.spec.task).noun}s: {', '.join(run.name for run in runs)}"
+    )
     known = {run.name: run.metrics for run in runs if run.metrics}
     sections: list[Section] = [_summary(runs)]
     for run in runs:
         sections += _classes(run, "" if one else f", {run.name}")
     if known:
         sections.append(plot("Losses", draw_losses(known, LOSSES), losses_in_words(known), "By epoch."))
-    trunks = {run.name: run.plan.network for run in runs}
-    sections += networks_of(trunks, "Trunk", "These are figures as a classifier.")
+    sections += networks_of({run.name: run.plan.network for run in runs}, note="These are figures as a classifier.")
     sections += exports_of({run.name: run.proofs for run in runs})
     sections += [provenance_of(run.provenance, run.path, "" if one else f", {run.name}") for run in runs]
     return Page(title, trained_on(run.provenance for run in runs), sections)
@@ -38,14 +43,19 @@ def _summary(runs: Sequence[Material]) -> Table:
         found: LocalisationEvaluation | None = run.evaluation
         figures = [found.error, found.overlap, found.centre, found.mean] if found else [None] * 4
         told = ["" if each is None else f"{each:.2%}" for each in figures]
-        lines.append([run.name, name_of(run.plan.spec.trunk), *told])
+        lines.append([run.name, name_of(_network(run)), *told])
     return Table(
         "Summary",
-        ["run", "trunk", "error", "mean IoU", "error of the middle half", "error of the mean box"],
+        ["run", "network", "error", "mean IoU", "error of the middle half", "error of the mean box"],
         lines,
         "Test images, centre crops, the class given: a box is right at an IoU of 0.5 or more with any object of it.",
         [f"{run.name}: {run.missing}" for run in runs if run.missing],
     )
+
+
+def _network(run: Material) -> AnyNetwork:
+    spec = run.plan.spec
+    return find_task(spec.task).network(spec)
 
 
 def _classes(run: Material, of: str) -> Iterator[Table]:

@@ -7,10 +7,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from reskeras.data.source import Source
+from reskeras.errors import ReskerasError
 from reskeras.tasks.detection.average_precision import measured_overlaps
 from reskeras.tasks.detection.objects import Objects
 
 OVERLAP = 0.5
+
+
+def check_images(source: Source[Objects]) -> None:
+    """ReskerasError (status 2) for images without an object, which have nothing to localise."""
+    for split in (source.training_images("train"), source.test):
+        if without := int((~held(split, len(source.classes)).any(axis=1)).sum()):
+            raise ReskerasError(
+                f"data: {without:,} of the {split.count:,} {split.name} images of {source.name} hold no object; a "
+                "localiser needs one in each"
+            )
 
 
 def held(split: Objects, classes: int) -> np.ndarray:
@@ -20,6 +32,14 @@ def held(split: Objects, classes: int) -> np.ndarray:
         _, labels, ignored = split.rows(image)
         found[image, labels[~ignored]] = True
     return found
+
+
+def wanted_classes(wanted: np.ndarray) -> np.ndarray:
+    """The classes of each image, int32 (n, k), of `wanted` bool (n, C): those that it wants, then the first of them
+    again, as often as the image that wants most needs."""
+    most = max(int(wanted.sum(axis=1).max(initial=0)), 1)
+    order = np.argsort(~wanted, axis=1, kind="stable")[:, :most]
+    return np.where(np.take_along_axis(wanted, order, axis=1), order, order[:, :1]).astype(np.int32)
 
 
 def covered(split: Objects, boxes: np.ndarray) -> np.ndarray:

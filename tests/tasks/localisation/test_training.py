@@ -12,36 +12,8 @@ from reskeras.tasks.localisation.rule import held, top, wrong
 from reskeras.tasks.localisation.views import LocaliserViews
 from tests.cli.running import printed, refused
 from tests.tasks.detection.shapes import shapes_folder
+from tests.tasks.localisation.shapes import SHORT, SPEC, train
 from tests.training.test_resume import Failing, stopping_at
-
-SPEC = {
-    "trunk": {
-        "family": "cifar",
-        "stages": [{"units": 1, "width": 16}, {"units": 1, "width": 32}],
-        "stem": {"convs": [{"width": 16, "stride": 2}]},
-        "input_shape": [40, 40, 3],
-    },
-    "anchors": {"sizes": [10, 16, 24], "ratios": [1.0]},
-    "sample": 64,
-}
-LEARNING = {"epochs": 30, "batch_size": 4, "learning_rate": 0.05, "precision": "float32"}
-SHORT = {**LEARNING, "epochs": 2, "deterministic": True, "checkpoint_steps": 3}
-
-
-def train(data, spec=SPEC, **how):
-    return reskeras.train(reskeras.LocaliserSpec.model_validate(spec), data, task="localisation", **how)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """Squares and discs, as the name of a source."""
-    return f"voc:{shapes_folder(tmp_path_factory.mktemp('shapes') / 'voc', train=24, test=8)}"
-
-
-@pytest.fixture(scope="module")
-def run(data, tmp_path_factory):
-    """A trained localiser."""
-    return train(data, out=tmp_path_factory.mktemp("localiser") / "run", **LEARNING)
 
 
 @pytest.fixture(scope="module")

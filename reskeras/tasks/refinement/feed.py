@@ -1,0 +1,212 @@
+"""The input pipeline of a refiner: warped regions drawn over all images; a pure function of (seed, epoch, step)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+import tensorflow as tf
+
+from reskeras.data.batches import ReadAhead, mapped
+from reskeras.data.decode import decode
+from reskeras.data.epoch_order import EpochOrder, shuffled
+from reskeras.data.pipeline import first_broken_in_training, ordered_batches, training_batches
+from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.random_change import coins
+from reskeras.data.shard_rows import Rows
+from reskeras.data.source import Source
+from reskeras.data.training_batch import colour_changes, seed_of
+from reskeras.networks.refiner import RefinerSpec
+from reskeras.recipes.recipe import Recipe
+from reskeras.tasks.detection.boxes import encoded
+from reskeras.tasks.detection.feed import check_augment, held_back
+from reskeras.tasks.detection.objects import Objects
+from reskeras.tasks.localisation.localiser import Localiser
+from reskeras.tasks.refinement.regions import BACKGROUND, Regions, regions_of
+from reskeras.tasks.refinement.warping import warped
+from reskeras.training.strategy import Replicas
+
+MIRROR = 102  # folded into a batch's seed
+WATCHED = 8  # regions of each watched image whose loss is measured
+
+Inputs = dict[str, tf.Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class RegionOrder(EpochOrder):
+    """Regions in batches with `positives` that are objects each, the first `objects` of `count`, and otherwise
+    background: both in a random order, again and again where an epoch needs more. `steps` batches are an epoch."""
+
+    objects: int = 0
+    positives: int = 0
+    length: int = 0
+    folds: tuple[int, int] = field(default=(-2, -3))
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch."""
+        return self.length
+
+    def batches(self, seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """The regions of each batch of the epoch with this seed, int64 (steps, batch_size)."""
+        parts = []
+        pools = (0, self.objects, self.positives), (self.objects, self.count, self.batch_size - self.positives)
+        for (first, last, each), fold in zip(pools, self.folds, strict=True):
+            order = shuffled(last - first, tf.random.experimental.stateless_fold_in(seed, fold))
+            places = tf.range(self.steps * each, dtype=tf.int64) % max(last - first, 1)
+            parts.append(tf.reshape(first + tf.cast(tf.gather(order, places), tf.int64), [self.steps, each]))
+        return (tf.concat(parts, axis=1),)
+
+
+class RefinerFeed:
+    """Regions of the training and watched images of `source`, by `localiser`, sharded over `replicas`.
+
+    A batch is (inputs, weights (R,)): the inputs of `training_model`, and 1 for regions, 0 for padding.
+    """
+
+    changes: Mapping[int, str] = {}
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        source: Source[Objects],
+        preprocessing: Preprocessing,
+        replicas: Replicas,
+        spec: RefinerSpec,
+        localiser: Localiser,
+    ):
+        self.recipe, self.source, self.preprocessing, self.replicas = recipe, source, preprocessing, replicas
+        self.spec = spec
+        kept, held = held_back(source, recipe)
+        self.held_out = len(held) > 0
+        train = source.training_images("train")
+        self.train = train.part("train", kept) if self.held_out else train
+        self.watched = train.part("held-out", held) if self.held_out else source.test
+        self.watches = "held-out" if self.held_out else "test"
+        self.regions = _objects_first(regions_of(localiser, self.train, spec))
+        self.looked = _some(regions_of(localiser, self.watched, spec), self.watched.count)
+        self.order = self._order()
+        self.steps_per_epoch = self.order.steps
+
+    def _order(self) -> RegionOrder:
+        count, objects = len(self.regions.image), int((self.regions.labels != BACKGROUND).sum())
+        size = min(self.recipe.step_images, count)
+        positives = min(max(round(size * self.spec.sample_share), 1), size - 1) if count > objects else size
+        length = max(self.spec.regions * self.train.count // size, 1)
+        return RegionOrder(count, size, objects=objects, positives=positives, length=length)
+
+    def at(self, epoch: int) -> Self:
+        """The pipeline of `epoch`: that of all epochs."""
+        return self
+
+    def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
+        """Batches from `step` of `epoch` up to epoch `until`."""
+        check_augment(self.recipe.augment)
+
+        def shard(part: tuple[int, int]) -> tf.data.Dataset:
+            batch = TrainingRegions(self, Rows.shard(self.order.batch_size, *part))
+            return training_batches(batch, self.recipe.seed, range(epoch, until), step, self.order)
+
+        return self.replicas.dataset(shard, self.order.batch_size)
+
+    def finished(self, inputs: Inputs, weights: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
+        """The batch, normalised."""
+        return inputs | {"image": self.preprocessing.normalise(inputs["image"])}, weights
+
+    def check(self) -> None:
+        """Raise ReskerasError when these images cannot be augmented or sharded as the recipe asks."""
+        self.training(0, 0, 1)
+
+    def watching(self) -> tuple[tf.data.Dataset, int]:
+        """Batches of some regions of every watched image once, in order, and the number of batches."""
+        count = len(self.looked.image)
+        size = min(self.recipe.step_images, count)
+        size += -size % self.replicas.count
+
+        def load(indices: tf.Tensor, weights: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
+            return self.finished(self.loaded(self.watched, self.looked, indices), weights)
+
+        def shard(part: tuple[int, int]) -> tf.data.Dataset:
+            rows = Rows.shard(size, *part)
+            return ordered_batches(load, count, rows, self.read_ahead(rows.count))
+
+        return self.replicas.dataset(shard, size), -(-count // size)
+
+    def read_ahead(self, count: int) -> ReadAhead:
+        """How many batches of `count` regions are prepared in parallel."""
+        return ReadAhead.of(count, self.preprocessing.size)
+
+    def sample(self, count: int) -> np.ndarray:
+        """At most `count` evenly spaced regions of training images, warped and normalised, float32."""
+        every = len(self.regions.image)
+        indices = np.unique(np.linspace(0, every - 1, min(count, every)).astype(np.int64))
+        loaded = self.loaded(self.train, self.regions, tf.constant(indices))
+        return self.preprocessing.normalise(loaded["image"]).numpy()
+
+    def broken_image(self, epoch: int, step: int) -> str | None:
+        """Where the image is stored that could not be read after `step` steps of `epoch`."""
+        images, watched = self.train.images(), self.watched.images()
+        order = EpochOrder(self.train.count, min(self.order.batch_size, self.train.count))
+        return first_broken_in_training(images, watched, self.recipe.seed, epoch, step, order)
+
+    def example(self) -> tuple[dict[str, tf.TensorSpec], tf.TensorSpec]:
+        """Shapes and dtypes of a batch."""
+        spec = tf.TensorSpec
+        shapes = {"image": spec([None, *self.preprocessing.size]), "labels": spec([None], tf.int32)}
+        return {**shapes, "deltas": spec([None, 4])}, spec([None])
+
+    def loaded(self, split: Objects, regions: Regions, indices: tf.Tensor) -> Inputs:
+        """Regions 0..255, their labels and deltas, of int64 indices (R,)."""
+        height, width, channels = self.preprocessing.size
+        image, boxes, labels, targets = (
+            tf.gather(tf.constant(each), indices)
+            for each in (regions.image, regions.boxes, regions.labels, regions.targets)
+        )
+
+        def load(row: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+            index, box = row
+            return warped(decode(split.read(index), channels), box, height, width)
+
+        pixels = mapped(
+            load, (image, boxes), tf.TensorSpec([height, width, channels]), self.read_ahead(indices.shape[0]).images
+        )
+        deltas = encoded(targets, boxes) / tf.constant(self.spec.deviations)
+        return {"image": pixels, "labels": labels, "deltas": deltas}
+
+
+class TrainingRegions:
+    """Builds this shard's rows of a training batch from indices and a seed."""
+
+    def __init__(self, feed: RefinerFeed, rows: Rows):
+        self.feed, self.rows, self.augment = feed, rows, feed.recipe.augment
+        self.count, self.read_ahead = feed.order.count, feed.read_ahead(rows.count)
+        self.changes = colour_changes(self.augment, feed.preprocessing.channels)
+        self.mirrors = feed.source.mirror if self.augment.flip == "auto" else bool(self.augment.flip)
+
+    def __call__(self, indices: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
+        """int64 indices of this shard's rows, the global batch's seed, int32 (2,), and its epoch to a batch."""
+        feed, rows = self.feed, self.rows
+        inputs = feed.loaded(feed.train, feed.regions, tf.ensure_shape(indices, [rows.count]))
+        for part, change in self.changes.items():
+            inputs["image"] = change(inputs["image"], seed_of(seed, part), rows)
+        if self.mirrors:
+            chosen = coins(tf.random.experimental.stateless_fold_in(seed, MIRROR), rows)
+            inputs["image"] = tf.where(chosen, inputs["image"][:, :, ::-1], inputs["image"])
+            side = tf.where(chosen[:, 0, 0], tf.constant([1.0, -1.0, 1.0, 1.0]), 1.0)
+            inputs["deltas"] = inputs["deltas"] * side
+        return inputs, tf.ones([rows.count])
+
+
+def _objects_first(regions: Regions) -> Regions:
+    return regions.part(np.argsort(regions.labels == BACKGROUND, kind="stable"))
+
+
+def _some(regions: Regions, images: int) -> Regions:
+    """At most WATCHED regions of each image, evenly spaced over the best and the objects."""
+    rows: list[Any] = []
+    for image in range(images):
+        own = np.flatnonzero(regions.image == image)
+        rows.append(own[np.unique(np.linspace(0, len(own) - 1, min(WATCHED, len(own))).round().astype(int))])
+    return regions.part(np.concatenate(rows))

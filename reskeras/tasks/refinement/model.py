@@ -1,0 +1,85 @@
+"""RefinerPlan to Keras models: the networks of a refiner, its inference model and its training model."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, cast
+
+import keras
+import tensorflow as tf
+
+from reskeras.graph.compile import PLAIN, Context, compile_plan
+from reskeras.networks.refiner_plan import RefinerPlan
+from reskeras.tasks.detection.anchor_sampling import smooth_l1
+from reskeras.tasks.detection.layers import REGISTERED, Float32Layer
+from reskeras.tasks.detection.model import TrainedDetector, holds
+
+LOSSES = ("objectness", "boxes")
+
+
+class Networks:
+    """The compiled parts of a refiner and the wiring between them."""
+
+    def __init__(self, plan: RefinerPlan, context: Context = PLAIN, cut: str | None = None):
+        self.parts = {
+            name: compile_plan(part, name, context, cut=cut if holds(part, cut) else None)
+            for name, part in plan.parts.items()
+        }
+
+    def __call__(self, regions: Any) -> tuple[Any, Any]:
+        """Logits (R, C) and deltas (R, K * 4) of warped regions (R, H, W, channels), normalised, where K is the number
+        of classes, or 1."""
+        seen = self.parts["shared"](regions)
+        return self.parts["objectness"](seen), self.parts["box_deltas"](seen)
+
+
+@REGISTERED
+class RefinerLosses(Float32Layer):
+    """The two losses per region, (R,): the cross-entropies of the logistic units of all classes, summed over these, and
+    smooth L1 of the deltas of the region's class, which background has none of.
+
+    Takes logits (R, C), deltas (R, K * 4), labels int32 (R,), -1 for background, and what the deltas are to be (R, 4).
+    """
+
+    def __init__(self, *, name: str, classes: int, boxes: int, beta: float, **base: Any):
+        super().__init__(name, classes=classes, boxes=boxes, beta=beta, **base)
+
+    def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Both losses."""
+        logits, deltas, labels, wanted = inputs
+        entropies = tf.nn.sigmoid_cross_entropy_with_logits(
+            tf.one_hot(labels, self.classes), tf.cast(logits, tf.float32)
+        )
+        moves = tf.reshape(tf.cast(deltas, tf.float32), [-1, self.boxes, 4])
+        moves = tf.gather(moves, tf.clip_by_value(labels, 0, self.boxes - 1), batch_dims=1)
+        is_object = tf.cast(labels >= 0, tf.float32)
+        return tf.reduce_sum(entropies, axis=-1), smooth_l1(moves - wanted, self.beta) * is_object
+
+
+class TrainedRefiner(TrainedDetector):
+    """The Keras model of a refiner in training."""
+
+    losses_of: ClassVar[tuple[str, ...]] = LOSSES
+
+
+def refiner_model(plan: RefinerPlan, name: str, context: Context = PLAIN) -> keras.Model:
+    """The inference model, float32: {image (R, H, W, C) normalised} to what `Networks` tells of it."""
+    image = keras.Input(plan.input_shape, name="image", dtype="float32")
+    logits, deltas = Networks(plan, context)(image)
+    return keras.Model({"image": image}, {"objectness": logits, "box_deltas": deltas}, name=name)
+
+
+def training_model(
+    plan: RefinerPlan, name: str, most: int, context: Context = PLAIN, cut: str | None = None
+) -> TrainedRefiner:
+    """The training model: {image, labels int32 (R,), deltas (R, 4)} to two losses, each (R,)."""
+    spec = plan.spec
+    inputs = {
+        "image": keras.Input(plan.input_shape, name="image", dtype="float32"),
+        "labels": keras.Input((), name="labels", dtype="int32"),
+        "deltas": keras.Input((4,), name="deltas", dtype="float32"),
+    }
+    told = Networks(plan, context, cut=cut)(inputs["image"])
+    # the spec of a plan has everything decided
+    losses = RefinerLosses(name="losses", classes=cast(int, spec.classes), boxes=spec.boxes, beta=spec.beta)
+    found = losses([*told, inputs["labels"], inputs["deltas"]])
+    return TrainedRefiner(inputs, dict(zip(LOSSES, found, strict=True)), name=name)

@@ -1,0 +1,40 @@
+"""A trained refiner's run, and what can be done with it."""
+
+from __future__ import annotations
+
+from typing import ClassVar, cast
+
+from reskeras.caller_state import preserved
+from reskeras.data.source import Source
+from reskeras.errors import ReskerasError
+from reskeras.graph.weights import read
+from reskeras.networks.refiner import RefinerSpec
+from reskeras.networks.refiner_plan import lower_refiner
+from reskeras.tasks.detection.objects import Objects
+from reskeras.tasks.localisation.evaluation import LocalisationEvaluation
+from reskeras.tasks.localisation.run import LocaliserRun
+from reskeras.tasks.refinement.refiner import Refiner
+from reskeras.tasks.run import Run
+
+
+class RefinerRun(Run[Objects]):
+    """A trained refiner."""
+
+    task: ClassVar[str] = "refinement"
+
+    @preserved()
+    def refiner(self) -> Refiner:
+        """The best model, ready for image files."""
+        spec = cast(RefinerSpec, self.folder.spec())  # a run is opened as of its own task alone
+        return Refiner(lower_refiner(spec), read(self.model()), self.preprocessing())
+
+    def localiser(self) -> LocaliserRun:
+        """The run whose boxes it learnt to judge; ReskerasError (status 2) where it has gone."""
+        path = self.folder.recipe().teacher
+        if path is None:
+            raise ReskerasError(f"run: {self.path} does not say whose boxes it judges; give the localiser's run")
+        return LocaliserRun(path)
+
+    def judge(self, source: Source[Objects], images: Objects) -> LocalisationEvaluation:
+        """Errors where the class is given, of the localiser's boxes by centre crops."""
+        return self.localiser().judged_with(self, source, images)
