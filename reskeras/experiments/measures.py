@@ -19,7 +19,9 @@ from reskeras.tasks.run import Run
 
 if TYPE_CHECKING:  # a classifier's measures import no detection code
     from reskeras.tasks.detection.run import DetectorRun
+    from reskeras.tasks.localisation.run import LocaliserRun
     from reskeras.tasks.multilabel.run import MultiLabelRun
+    from reskeras.tasks.refinement.run import RefinerRun
 
 MEASURES_FILE = "measures.json"
 EARLY = 0.25  # share of the epochs
@@ -75,6 +77,9 @@ MEASURES = {
     "map_area": SuiteMeasure("mean average precision on the test images, area under the curve, overlap 0.5"),
     "average_precision": SuiteMeasure("mean average precision over the classes of the test images"),
     "f1": SuiteMeasure("F1 of all labels of the test images, at a probability of 0.5"),
+    "localisation_error": SuiteMeasure(
+        "share of test images whose box for their class is wrong: right is an overlap of 0.5 with any object of it"
+    ),
     "parameters": SuiteMeasure("trainable parameters", percent=False, counted=True),
     "multiply_adds": SuiteMeasure("multiply-adds per image", percent=False, counted=True),
 }
@@ -200,6 +205,10 @@ def _labels(row: Row, run: MultiLabelRun) -> Kept:
     return {"average_precision": None if math.isnan(precision) else precision, "f1": result.micro_f1}
 
 
+def _localisation(row: Row, run: LocaliserRun | RefinerRun) -> Kept:
+    return {"localisation_error": run.evaluate().error}
+
+
 def _inside(row: Row, run: ClassifierRun) -> Kept:
     found = run.analyse()
     removed = [1 - lesion.accuracy for lesion in found.lesions if lesion.kind == "removed"]
@@ -220,6 +229,7 @@ MEASURED: dict[str, Callable[[Row, Any], Kept]] = {
     **dict.fromkeys((*COCO, "map_eleven", "map_area"), _precision),
     "average_precision": _labels,
     "f1": _labels,
+    "localisation_error": _localisation,
     "response": _inside,
     "removed_error": _inside,
 }

@@ -30,8 +30,9 @@ OfClassifiers = Literal[
 ]
 OfDetectors = Literal["coco_map", "coco_map50", "coco_map75", "map_eleven", "map_area"]
 OfLabels = Literal["average_precision", "f1"]
+OfLocalisers = Literal["localisation_error"]
 Counted = Literal["parameters", "multiply_adds"]
-MeasureName = Literal[OfClassifiers, OfDetectors, OfLabels, Counted]
+MeasureName = Literal[OfClassifiers, OfDetectors, OfLabels, OfLocalisers, Counted]
 COUNTED: tuple[MeasureName, ...] = get_args(Counted)
 MEASURES_OF: dict[SuiteTask, tuple[MeasureName, ...]] = {
     "classification": (*get_args(OfClassifiers), *COUNTED),

@@ -35,6 +35,7 @@ class RefinementTask(Task):
     annotation: ClassVar[str] = OBJECTS
     recipe: ClassVar[str] = "refiner"
     figure: ClassVar[str] = "val_localised"
+    measures: ClassVar[tuple[str, ...]] = ("localisation_error",)
 
     def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> RefinerSpec:
         """The spec of a refiner, from a refiner or from a network as its judge."""

@@ -226,3 +226,13 @@ def test_without_a_localiser_of_the_same_classes_it_is_refused(run, trained, dat
     with pytest.raises(ReskerasError, match="teacher: .* is only for classifiers"):
         train(data, out=tmp_path / "run", teacher=str(trained.path), **SHORT)
     assert not (tmp_path / "run").exists()
+
+
+def test_several_seeds_are_compared_by_their_errors(data, run, tmp_path):
+    spec = reskeras.LocaliserSpec.model_validate(SPEC)
+    fields = {**SHORT, "epochs": 1}
+    result = reskeras.train_seeds(spec, data, seeds=2, task="localisation", out=tmp_path / "runs", **fields)
+    [row] = result.rows
+    assert {seed: figures["localisation_error"] for seed, figures in row.figures.items()} == {
+        seed: reskeras.Run(path).evaluate().error for seed, path in row.runs.items()
+    }
