@@ -30,10 +30,19 @@ from .run_options import data_options, listed_numbers, run_argument
     help="Look at whole images, scaled to these shorter sides, instead of the centre crop; the likeliest box counts.",
 )
 @click.option(
-    "--refiner",
+    "--with",
+    "others",
+    multiple=True,
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="A refiner of this localiser, which judges the best boxes of each class anew.",
+    help="Another localiser of the same classes, crop and anchors, for an ensemble; may be repeated.",
+)
+@click.option(
+    "--refiner",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="A refiner, which judges the best boxes of each class anew; of several the mean counts.",
 )
 @click.option(
     "--classifier",
@@ -48,7 +57,8 @@ def command(
     data_dir: Path | None,
     split: str,
     dense: str | None,
-    refiner: Path | None,
+    others: tuple[Path, ...],
+    refiner: tuple[Path, ...],
     classifier: Path | None,
     as_json: bool,
 ) -> None:
@@ -62,7 +72,15 @@ def command(
     opened = LocaliserRun(run)
     with progress("looking for objects") as done:
         result = opened.evaluate(
-            data, data_dir, split, views, refiner, classifier, done, lambda line: note(f"note: {line}", err=as_json)
+            data,
+            data_dir,
+            split,
+            views,
+            refiner,
+            classifier,
+            done,
+            lambda line: note(f"note: {line}", err=as_json),
+            others,
         )
     if as_json:
         emit_json(result.as_dict())

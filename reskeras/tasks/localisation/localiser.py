@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TypeAlias
@@ -17,6 +17,7 @@ from reskeras.data.epoch_order import by_group
 from reskeras.data.pipeline import ordered_batches
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.shard_rows import Rows
+from reskeras.errors import ReskerasError
 from reskeras.graph.weights import places, write
 from reskeras.networks.geometry import GEOMETRIES
 from reskeras.networks.localiser_plan import LocaliserPlan
@@ -56,7 +57,11 @@ class Located:
 
 
 class Localiser:
-    """A localiser's networks with `weights` by canonical name, in float32. Without weights, `load` some first."""
+    """A localiser's networks with `weights` by canonical name, in float32. Without weights, `load` some first.
+
+    With `others`, of the same classes, crop and anchors, it is the first of an ensemble, which looks as the first does:
+    of each anchor the probabilities of all are averaged, and their boxes.
+    """
 
     def __init__(
         self,
@@ -64,8 +69,9 @@ class Localiser:
         weights: Mapping[str, np.ndarray] | None,
         preprocessing: Preprocessing,
         views: LocaliserViews = LocaliserViews(),
+        others: Sequence[Localiser] = (),
     ):
-        self.plan, self.preprocessing, self.views = plan, preprocessing, views
+        self.plan, self.preprocessing, self.views, self.members = plan, preprocessing, views, (self, *others)
         crop = Canvases((plan.canvas,), plan.sides)
         # whole images, whose longer side is at most twice the shorter one; those of longer ones are scaled down further
         dense = [Canvases.by_shorter_side((pixels, 2 * pixels)) for pixels in views.dense]
@@ -131,27 +137,59 @@ class Localiser:
         """Scores (B, k, count) and boxes (B, k, count, 4), in pixels of the images, of classes int32 (B, k) of images
         on canvases of one size."""
         height, width = images.pixels.shape[1:3]
-        pixels = normalised(images.pixels, images.window, on_canvas(self.preprocessing, height, width))
-        scores, boxes = self._best(self.networks(pixels), images.window, (height, width), labels, count)
+        told = []
+        for each in self.members:
+            pixels = normalised(images.pixels, images.window, on_canvas(each.preprocessing, height, width))
+            told.append(each.networks(pixels))
+        scores, boxes = self._best(told, images.window, (height, width), labels, count)
         shape = tf.shape(boxes)
         return scores, tf.reshape(images.in_image(tf.reshape(boxes, [shape[0], -1, 4])), shape)
 
     def _best(
-        self, told: tuple[tf.Tensor, tf.Tensor], window: tf.Tensor, canvas: Canvas, labels: tf.Tensor, count: int
+        self,
+        told: Sequence[tuple[tf.Tensor, tf.Tensor]],
+        window: tf.Tensor,
+        canvas: Canvas,
+        labels: tf.Tensor,
+        count: int,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Scores (B, k, count) and boxes (B, k, count, 4), in pixels of the canvas, of the likeliest anchors of each of
         the classes among those with as much of their area in the windows (B, 4) as training uses."""
-        (logits, deltas), spec, [level] = told, self.plan.spec, self.plan.at(*canvas).levels()
-        anchors = tf.constant(anchor_grid(logits.shape[1], logits.shape[2], **anchor_fields(self.plan, level)))
+        spec, [level], (height, width) = self.plan.spec, self.plan.at(*canvas).levels(), told[0][0].shape[1:3]
+        anchors = tf.constant(anchor_grid(height, width, **anchor_fields(self.plan, level)))
         inside = share_inside(anchors, window) > GEOMETRIES[spec.geometry].inside
-        rows = tf.transpose(in_rows(logits, spec.classes or 0), [0, 2, 1])
-        rows = tf.where(inside[:, tf.newaxis], tf.gather(rows, labels, batch_dims=1), -np.inf)
-        best, places = tf.math.top_k(rows, min(count, anchors.shape[0]))
-        own = labels[..., tf.newaxis] if spec.per_class else 0
-        moves = tf.gather(in_rows(deltas, 4), places * spec.boxes + own, batch_dims=1)
-        boxes = decoded(moves, tf.gather(anchors, places))
+        rows = [tf.transpose(in_rows(logits, spec.classes or 0), [0, 2, 1]) for logits, _ in told]
+        rows = averaged([tf.gather(each, labels, batch_dims=1) for each in rows])
+        best, places = tf.math.top_k(tf.where(inside[:, tf.newaxis], rows, -np.inf), min(count, anchors.shape[0]))
+        boxes = []
+        for each, (_, deltas) in zip(self.members, told, strict=True):
+            own = labels[..., tf.newaxis] if each.plan.spec.per_class else 0
+            moves = tf.gather(in_rows(deltas, 4), places * each.plan.spec.boxes + own, batch_dims=1)
+            boxes.append(decoded(moves, tf.gather(anchors, places)))
+        boxes = tf.add_n(boxes) / len(boxes)
         flat = tf.reshape(boxes, [tf.shape(boxes)[0], -1, 4])
         return tf.sigmoid(best), tf.reshape(window_clipped(flat, window), tf.shape(boxes))
+
+
+def averaged(logits: Sequence[tf.Tensor]) -> tf.Tensor:
+    """The logit of the mean of the probabilities of several logits, of one itself: also where these round to 0 or 1."""
+    if len(logits) == 1:
+        return logits[0]
+    yes, no = (tf.reduce_logsumexp(tf.math.log_sigmoid(sign * tf.stack(logits)), axis=0) for sign in (1.0, -1.0))
+    return yes - no
+
+
+def check_ensemble(first: Localiser, other: Localiser, path: str) -> None:
+    """ReskerasError (status 2) for a localiser at `path` that does not tell of the first one's anchors."""
+    mine, theirs = (
+        (each.plan.canvas, each.plan.spec.shorter, each.plan.levels(), each.plan.spec.anchors)
+        for each in (first, other)
+    )
+    for name, ours, own in zip(("crop", "shorter side", "map", "anchors"), mine, theirs, strict=True):
+        if ours != own:
+            raise ReskerasError(
+                f"with: {path} has another {name} than the first; the localisers of an ensemble share it"
+            )
 
 
 def _looked(

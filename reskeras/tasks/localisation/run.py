@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -16,8 +16,9 @@ from reskeras.networks.localiser import LocaliserSpec
 from reskeras.networks.localiser_plan import lower_localiser
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.localisation.evaluation import FIVE, LocalisationEvaluation, evaluation_of
-from reskeras.tasks.localisation.localiser import Localiser, Located
-from reskeras.tasks.localisation.rule import held, top, wanted_classes
+from reskeras.tasks.localisation.localiser import Localiser, check_ensemble
+from reskeras.tasks.localisation.rule import held, top
+from reskeras.tasks.localisation.stages import Stages
 from reskeras.tasks.localisation.views import LocaliserViews
 from reskeras.tasks.run import Run
 
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from reskeras.tasks.refinement.run import RefinerRun
 
 Classifier: TypeAlias = "str | Path | ClassifierRun | None"
-Refined: TypeAlias = "str | Path | RefinerRun | None"
+AnyRun = TypeVar("AnyRun")
+Several: TypeAlias = str | Path | AnyRun | Sequence[str | Path | AnyRun]  # runs or their folders
 
 
 class LocaliserRun(Run[Objects]):
@@ -42,17 +44,21 @@ class LocaliserRun(Run[Objects]):
         self, refiner: RefinerRun | None, source: Source[Objects], images: Objects
     ) -> LocalisationEvaluation:
         """Errors where the class is given, by centre crops, of the best box, or of that which `refiner` finds best."""
-        views = LocaliserViews()
-        wanted = held(images, len(source.classes))
-        located = self._located(images, views, wanted, refiner, lambda done, of: None)
+        stages = self._stages(LocaliserViews(), (), refiner or ())
+        located = stages.located(images, held(images, len(source.classes)))
         train = source.training_images("train")
-        return evaluation_of(located, _words(views, refiner), images, train, source.classes, source.label)
+        return evaluation_of(located, stages.describe(), images, train, source.classes, source.label)
 
     @preserved()
-    def localiser(self, views: LocaliserViews = LocaliserViews()) -> Localiser:
-        """The best model, ready for image files."""
+    def localiser(self, views: LocaliserViews = LocaliserViews(), others: Several[LocaliserRun] = ()) -> Localiser:
+        """The best model, ready for image files; with `others`, runs of the same classes, crop and anchors, an
+        ensemble."""
         spec = cast(LocaliserSpec, self.folder.spec())  # a run is opened as of its own task alone
-        return Localiser(lower_localiser(spec), read(self.model()), self.preprocessing(), views)
+        beside = [run.localiser(views) for run in self._opened("with", LocaliserRun, others)]
+        found = Localiser(lower_localiser(spec), read(self.model()), self.preprocessing(), views, beside)
+        for each, other in zip(beside, _listed(others), strict=True):
+            check_ensemble(found, each, str(other))
+        return found
 
     @preserved()
     def evaluate(
@@ -61,66 +67,51 @@ class LocaliserRun(Run[Objects]):
         data_dir: str | Path | None = None,
         split: str = "test",
         views: LocaliserViews = LocaliserViews(),
-        refiner: Refined = None,
+        refiner: Several[RefinerRun] = (),
         classifier: Classifier = None,
         progress: Callable[[int, int], None] = lambda done, of: None,
         tell: Callable[[str], None] = lambda note: None,
+        others: Several[LocaliserRun] = (),
     ) -> LocalisationEvaluation:
         """The localisation errors of the best model on a split (`test` or `train`), in float32: where the class is
         given, and with the classes that `classifier`, a run of the same classes, predicts from the same images.
 
-        With `refiner`, a run, the best boxes of each class are judged anew. `progress` gets the looks done, of how
-        many, `tell` the notes about the images.
+        With `refiner`, a run or several, the best boxes of each class are judged anew, by the mean of these; `others`
+        are those of `localiser`. `progress` gets the looks done, of how many, `tell` the notes about the images.
         """
         source = self.source(data, data_dir)
         images, train = self.images(source, split, tell), source.training_images("train")
-        known, second = _opened(classifier), _refiner(refiner, self)
+        known, stages = _classifier(classifier), self._stages(views, others, refiner)
         guesses = None if known is None else _guesses(known, images, self)
         wanted = held(images, len(source.classes))
         if guesses is not None:
             np.put_along_axis(wanted, top(guesses, FIVE), True, axis=1)
-        located = self._located(images, views, wanted, second, progress)
+        located = stages.located(images, wanted, progress)
         named = None if known is None else str(known.path)
-        return evaluation_of(
-            located, _words(views, second), images, train, source.classes, source.label, named, guesses
-        )
+        return evaluation_of(located, stages.describe(), images, train, source.classes, source.label, named, guesses)
 
-    def _located(
-        self,
-        images: Objects,
-        views: LocaliserViews,
-        wanted: np.ndarray,
-        refiner: RefinerRun | None,
-        progress: Callable[[int, int], None],
-    ) -> Located:
-        """The best box of every class, or with `refiner` of those that an image has `wanted`, bool (n, C)."""
-        localiser = self.localiser(views)
-        if refiner is None:
-            return localiser.look(images, progress)
-        from reskeras.tasks.refinement.refiner import best_of
+    def _stages(self, views: LocaliserViews, others: Several[LocaliserRun], refiners: Several[RefinerRun]) -> Stages:
+        if not _listed(refiners):
+            return Stages(self.localiser(views, others))
+        from reskeras.tasks.refinement.run import RefinerRun
 
-        second, labels = refiner.refiner(), wanted_classes(wanted)
-        candidates = localiser.candidates(images, labels, second.plan.spec.count)
-        return best_of(second.judged(images, labels, candidates, progress), labels, wanted.shape[1])
+        opened = self._opened("refiner", RefinerRun, refiners)
+        return Stages(self.localiser(views, others), tuple(each.refiner() for each in opened))
+
+    def _opened(self, what: str, kind: Callable[[str | Path], Any], given: Several[Any]) -> list[Any]:
+        """The runs that are given as such or by their folders. ReskerasError (status 2) for one of other classes."""
+        runs = [kind(each) if isinstance(each, str | Path) else each for each in _listed(given)]
+        for each in runs:
+            if each.folder.classes() != self.folder.classes():
+                raise ReskerasError(f"{what}: {each.path} has other classes than {self.path}, or in another order")
+        return runs
 
 
-def _words(views: LocaliserViews, refiner: RefinerRun | None) -> str:
-    return views.describe() + (f", the best {refiner.plan.spec.count} boxes judged anew" if refiner else "")
+def _listed(given: Several[Any]) -> list[Any]:
+    return list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
 
 
-def _refiner(refiner: Refined, run: LocaliserRun) -> RefinerRun | None:
-    """The run of a refiner. ReskerasError (status 2) for one of other classes."""
-    from reskeras.tasks.refinement.run import RefinerRun
-
-    if refiner is None:
-        return None
-    opened = refiner if isinstance(refiner, RefinerRun) else RefinerRun(refiner)
-    if opened.folder.classes() != run.folder.classes():
-        raise ReskerasError(f"refiner: {opened.path} has other classes than {run.path}, or in another order")
-    return opened
-
-
-def _opened(classifier: Classifier) -> ClassifierRun | None:
+def _classifier(classifier: Classifier) -> ClassifierRun | None:
     from reskeras.tasks.classification.run import ClassifierRun
 
     return ClassifierRun(classifier) if isinstance(classifier, str | Path) else classifier

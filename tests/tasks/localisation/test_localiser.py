@@ -13,7 +13,7 @@ from reskeras.networks.localiser_plan import lower_localiser
 from reskeras.networks.request import localiser
 from reskeras.tasks.detection.anchors import anchor_fields, anchor_grid
 from reskeras.tasks.detection.opening import open_objects
-from reskeras.tasks.localisation.localiser import Localiser
+from reskeras.tasks.localisation.localiser import Localiser, averaged, check_ensemble
 from reskeras.tasks.localisation.model import LOSSES, Networks, training_model
 from reskeras.tasks.localisation.views import LocaliserViews
 
@@ -234,3 +234,37 @@ def test_kinds_of_specs_are_told_apart(tmp_path):
 def test_views_that_mean_nothing_are_refused(dense):
     with pytest.raises(ReskerasError, match="dense: "):
         LocaliserViews(dense)
+
+
+def test_probabilities_are_averaged_also_where_they_round_to_nought_or_one():
+    logits = np.array([[-3.0, 0.5, 40, -200], [1.0, 2, 42, -201]], np.float32)
+    shares = 1 / (1 + np.exp(-logits[:, :2].astype(float)))
+    expected = np.log(shares.mean(axis=0) / (1 - shares.mean(axis=0)))
+    found = averaged([tf.constant(each) for each in logits]).numpy()
+    np.testing.assert_allclose(found[:2], expected, rtol=1e-5)
+    assert found[2] == pytest.approx(40 + np.log(2 / (1 + np.exp(-2.0))), rel=1e-5)  # the less sure one decides
+    assert found[3] == pytest.approx(-200 + np.log((1 + np.exp(-1.0)) / 2), rel=1e-5)
+
+
+def test_an_ensemble_averages_probabilities_and_boxes_of_each_anchor():
+    plan, other = plan_of(), plan_of(per_class=False)
+    parts = (plan, with_answers(plan), own(plan)), (other, with_answers(other, 1), own(other))
+    split = open_objects("digits-loc@8").test.part("test", np.arange(3))
+    every = np.tile(np.arange(CLASSES, dtype=np.int32), (3, 1))
+    most = 20 * 24 * 12
+    alone = [Localiser(*each).candidates(split, every, most) for each in parts]
+    both = Localiser(*parts[0], others=[Localiser(*parts[1])])
+    found, turned = both.look(split), Localiser(*parts[1], others=[Localiser(*parts[0])]).look(split)
+    np.testing.assert_allclose(found.scores, turned.scores, atol=1e-6)
+    np.testing.assert_allclose(found.boxes, turned.boxes, atol=1e-2)
+    assert (
+        found.scores <= np.mean([each.scores[:, :, :1] for each in alone], axis=0) + 1e-6
+    ).all()  # rarely both's best
+    assert (found.scores < np.mean([each.scores[:, :, :1] for each in alone], axis=0) - 1e-3).any()
+    twice = Localiser(*parts[0], others=[Localiser(*parts[0])]).look(split)
+    np.testing.assert_allclose(twice.scores, alone[0].scores[:, :, :1], atol=1e-6)
+    np.testing.assert_allclose(twice.boxes, alone[0].boxes[:, :, :1], atol=1e-2)
+    for fields, why in (({"shorter": 60}, "shorter side"), ({"anchors": {"sizes": [9]}}, "map")):
+        third = plan_of(**fields)
+        with pytest.raises(ReskerasError, match=f"with: there has another {why} than the first"):
+            check_ensemble(both, Localiser(third, None, own(third)), "there")

@@ -201,6 +201,9 @@ def test_it_finds_more_than_the_localiser_alone(run, data, tmp_path):
     alone, found = run.evaluate(), run.evaluate(refiner=refined)
     assert found.error < alone.error and "the best 20 boxes judged anew" in found.views
     assert refined.evaluate().as_dict() == found.as_dict()
+    twice = run.evaluate(refiner=[refined.path, refined], others=run.path)
+    assert twice.views == "ensemble of 2 localisers, centre crop, the best 20 boxes judged anew by 2 refiners"
+    assert twice.error == found.error and twice.overlap == pytest.approx(found.overlap, abs=1e-4)
     assert refined.folder.metrics()[-1]["val_localised"] == pytest.approx(1 - found.error)
     page = reskeras.write_report(refined.path, out=tmp_path / "page.html").read_text()
     assert f"{found.error:.2%}" in page
