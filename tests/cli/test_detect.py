@@ -155,7 +155,7 @@ class TestRefusals:
             (["show", "resnet-18", "--set", "shared=stage9"], ["'stage9' is not one of"]),
             (
                 ["show", "resnet-18", "--data", "folder:photos"],
-                ["'folder:photos' is not one of digits-boxes, voc:PATH, coco:PATH"],
+                ["'folder:photos' is not one of digits-boxes, digits-loc, voc:PATH, coco:PATH"],
             ),
             (["train", "resnet-18"], ["missing option '--data'"]),
             (["train", "resnet-18", "--data", "voc:nowhere"], ["folder not found: nowhere"]),

@@ -183,7 +183,7 @@ def test_images_in_memory_are_predicted_as_their_files_are(of_arrays, kinds, tmp
 
 def test_a_detector_refuses_them(tmp_path):
     with pytest.raises(
-        ReskerasError, match=r"a detector is trained on a source with a name: digits-boxes, voc:PATH"
+        ReskerasError, match=r"a detector is trained on a source with a name: digits-boxes, digits-loc, voc:PATH"
     ) as caught:
         reskeras.train_detector(reskeras.detector("resnet-18"), (TRAIN, TEST), out=tmp_path / "run")
     assert caught.value.status == 2 and not (tmp_path / "run").exists()

@@ -194,7 +194,7 @@ def test_a_batch_has_images_of_one_canvas_and_an_epoch_every_image_once(mixed):
     job, feed = feed_of(mixed, augment={"flip": False, "scale": None})
     batches = list(feed.training(0, 0, 1))
     assert len(batches) == feed.steps_per_epoch
-    assert {inputs["image"].shape[1:3] for inputs, _ in batches} <= set(job.detector.canvases)
+    assert {inputs["image"].shape[1:3] for inputs, _ in batches} <= set(job.lowered.canvases)
     assert len({inputs["image"].shape for inputs, _ in batches}) > 1
     seen = np.concatenate([inputs["window"].numpy()[weights == 1] for inputs, weights in batches])
     expected = scaled(tf.constant(feed.train.sizes, tf.float32), (48, 64), (48, 64)).numpy()
