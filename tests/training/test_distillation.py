@@ -172,6 +172,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(small, tmp_path):
     assert digest(killed(tmp_path / "run", fields=fields)) == expected
 
 
+@pytest.mark.slow
 def test_two_replicas_equal_one(small, tmp_path):
     fields = f"{{teacher: {small.path}, label_smoothing: 0.1, sync_bn: true}}"
     alone, both = trained_on(tmp_path / "one", fields=fields), trained_on(tmp_path / "two", "mirrored", 2, fields)

@@ -120,6 +120,7 @@ def test_a_change_is_told_where_it_happens(tmp_path, capfd):
     ]
 
 
+@pytest.mark.slow
 def test_more_epochs_would_have_had_other_images(tmp_path):
     fields = {"sizes": [[0, 8], [0.5, 12]], "schedule": {"kind": "constant"}}
     trained(tmp_path / "run", epochs=2, **fields)
