@@ -71,6 +71,7 @@ def test_a_part_that_takes_too_long_is_ended():
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.slow
 def test_a_failed_case_does_not_stop_the_next(monkeypatch):
     def trained(part, case, sizes, folder):
         if case.endswith("XLA"):

@@ -214,6 +214,7 @@ def test_measures_are_those_of_the_evaluation_with_the_rows_options(trained_dete
     assert len(kept) == 10 and figures_of(row, run, wanted).figures == found[""]  # cached by look
 
 
+@pytest.mark.slow
 def test_own_data_take_the_place_of_the_scales(detector_files, tmp_path):
     voc = f"voc:{detector_files / 'shapes'}"
     result = reskeras.reproduce("v1-table-8", "smoke", out=tmp_path, data=voc)

@@ -297,6 +297,7 @@ def test_a_signal_stops_it_in_its_row_and_the_same_command_goes_on_to_the_same_r
     assert stopped.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.slow
 def test_batches_are_divided_among_devices(tmp_path):
     def reproduced(devices):  # in a process of its own: devices are fixed once TensorFlow starts
         words = ["v1-figure-7", "--scale", "smoke", "--rows", "plain-20", "--out", tmp_path, "--devices", devices]

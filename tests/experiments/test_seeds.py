@@ -47,6 +47,7 @@ def test_the_table_has_each_seed_mean_and_deviation(three):
     assert "Measured" in page and "paper" not in page.partition("<svg")[0]
 
 
+@pytest.mark.slow
 def test_resumed_with_more_seeds_it_keeps_the_others(three):
     folder, result = three
     before = [reskeras.Run(path).folder.provenance()["trained_sha256"] for path in result.rows[0].runs.values()]

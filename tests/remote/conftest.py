@@ -44,7 +44,7 @@ def s3(s3_server, monkeypatch):
     return f"s3://{bucket}"
 
 
-@pytest.fixture(params=["memory", "s3"])
+@pytest.fixture(params=["s3", "memory"])
 def bucket(request):
     """The address of an empty bucket of each kind of store."""
     if request.param == "s3":

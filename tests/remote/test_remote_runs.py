@@ -70,6 +70,7 @@ def weights(run):
     return run.model().get_weights()
 
 
+@pytest.mark.sample(1)
 def test_a_training_that_was_stopped_goes_on_elsewhere_to_the_same_bits(bucket, another_machine, tmp_path):
     network, address = reskeras.network(**TINY), f"{bucket}/run"
     here = reskeras.train(network, out=tmp_path / "here", **DETERMINISTIC)
@@ -89,6 +90,7 @@ def test_a_training_that_was_stopped_goes_on_elsewhere_to_the_same_bits(bucket, 
     assert repr(again) == f"Run('{address}')"
 
 
+@pytest.mark.sample(1)
 def test_the_command_line_does_with_an_address_what_it_does_with_a_folder(bucket, another_machine, objects, tmp_path):
     address, tiny = f"{bucket}/runs/tiny", ["--family", "cifar", "--set", "stages=[1]", "--input-shape", "8x8x1"]
     told = printed("train", *tiny, "--epochs", 1, "--out", address)

@@ -163,6 +163,7 @@ def test_it_works_in_every_form_of_training(trained, tmp_path, fields):
     assert np.isfinite(run.folder.metrics()[-1]["loss"])
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_ends_with_the_same_bits(small, tmp_path):
     fields = f"{{teacher: {small.path}, distillation: {{temperature: 2.0}}, schedule: constant, epochs: 1}}"
     fields = fields.replace("constant", "{kind: constant}")
@@ -171,6 +172,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(small, tmp_path):
     assert digest(killed(tmp_path / "run", fields=fields)) == expected
 
 
+@pytest.mark.slow
 def test_two_replicas_equal_one(small, tmp_path):
     fields = f"{{teacher: {small.path}, label_smoothing: 0.1, sync_bn: true}}"
     alone, both = trained_on(tmp_path / "one", fields=fields), trained_on(tmp_path / "two", "mirrored", 2, fields)

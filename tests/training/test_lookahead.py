@@ -93,6 +93,7 @@ def test_an_interrupted_training_goes_on_to_the_same_slow_weights_which_are_save
     assert whole.evaluate().loss == pytest.approx(last, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_two_replicas_equal_one():
     command = [sys.executable, "-m", "tests.training.optimizer_replicas", "sgd", "lookahead"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)

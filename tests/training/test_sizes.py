@@ -83,7 +83,7 @@ def whole(tmp_path_factory):
 
 
 # 5 steps an epoch: sizes change after steps 5 and 10
-@pytest.mark.sample(3)
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("step", [3, 5, 6, 8, 11, 12])
 def test_interrupted_before_at_or_after_a_change_it_goes_on_to_the_same_bits(whole, tmp_path, step):
     with pytest.raises(Failing):
@@ -120,6 +120,7 @@ def test_a_change_is_told_where_it_happens(tmp_path, capfd):
     ]
 
 
+@pytest.mark.slow
 def test_more_epochs_would_have_had_other_images(tmp_path):
     fields = {"sizes": [[0, 8], [0.5, 12]], "schedule": {"kind": "constant"}}
     trained(tmp_path / "run", epochs=2, **fields)

@@ -90,6 +90,7 @@ def test_a_space_in_which_nothing_fits_says_so():
         Limits(params=0)
 
 
+@pytest.mark.slow
 def test_ten_thousand_candidates_are_filtered_in_under_ten_seconds():
     drawn = random.Random(1)
     candidates = Candidates(space("all"), BASE, recipe("quick"), Limits(params=300_000, multiply_adds=50_000_000))

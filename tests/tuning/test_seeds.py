@@ -47,6 +47,7 @@ def test_no_seed_becomes_the_one_that_means_any():
     assert min(after - before for before, after in itertools.pairwise(sorted(seeds))) > 50
 
 
+@pytest.mark.slow
 def test_a_search_begun_under_the_old_scheme_goes_on_with_it(tmp_path):
     asked = {
         "over": OVER,

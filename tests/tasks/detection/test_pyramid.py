@@ -211,7 +211,7 @@ def test_training_and_testing_agree_and_every_weight_learns():
 
 def test_a_detector_with_a_pyramid_learns_finds_and_is_exported(shapes, tmp_path):
     spec = DetectorSpec.model_validate(FPN)
-    run = reskeras.train_detector(spec, f"voc:{shapes}", out=tmp_path / "run", **LEARNING)
+    run = reskeras.train_detector(spec, f"voc:{shapes}", out=tmp_path / "run", **LEARNING | {"learning_rate": 0.03})
     evaluation = run.evaluate()
     assert evaluation.voc.map_area > 0.9
     *maps, none = evaluation.by_map.table

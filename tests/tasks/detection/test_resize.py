@@ -308,6 +308,7 @@ def test_evaluation_and_prediction_give_each_image_its_own_answer_in_order(livel
         assert np.allclose(looked.scores[looked.image == index], scores, atol=1e-4)
 
 
+@pytest.mark.sample(1)
 def test_an_ensemble_has_each_image_on_the_canvas_of_every_detector_in_any_order(lively, mixed):
     """One by the shorter side and one that fits images on its one canvas, against each image by itself."""
     plan, weights = lively

@@ -13,6 +13,7 @@ for devices in ([], ["/cpu:0", "/cpu:1"]):
 """
 
 
+@pytest.mark.slow
 def test_a_detector_on_two_devices_finds_what_it_finds_on_one(detector_run):
     found = found_by(TWO, detector_run)
     one, two = (json.dumps(rounded(each), sort_keys=True) for each in found["results"])

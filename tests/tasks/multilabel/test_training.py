@@ -128,6 +128,7 @@ def test_resumed_within_an_epoch_it_ends_with_the_same_bits(tmp_path):
     assert timeless[0] == timeless[1]
 
 
+@pytest.mark.slow
 def test_two_replicas_equal_one(tmp_path):
     fields = "{data: 'pairs:512', network: {input_shape: [8, 16, 1]}, class_weights: balanced, sync_bn: true}"
     alone, both = trained_on(tmp_path / "one", fields=fields), trained_on(tmp_path / "two", "mirrored", 2, fields)
