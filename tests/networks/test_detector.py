@@ -87,7 +87,7 @@ def test_a_file_names_a_backbone_or_says_it(tmp_path):
         ("backbone: inception-v4", "backbone: inception-v4 has no stages to share"),
         ("backbone: {family: imagenet, depth: 18, stages: [1, 1]}", "depth: 18 contradicts stages"),
         ("backbone: {family: cifar, stages: [3]}", "backbone: a single stage cannot be split"),
-        ("backbone: resnet-18\nshared: stage9", "'stage9' is not one of"),
+        ("backbone: resnet-18\nshared: stage9", "shared: 'stage9' is not one of"),
         ("backbone: resnet-18\nshared: stem", "shared: 'stem' leaves no unit"),
         ("backbone: resnet-18\nshared: stage4", "shared: 'stage4' leaves no unit"),
         ("backbone: resnet-18\nanchors: {sizes: []}", r"anchors.sizes: \[\]: needs at least 1"),

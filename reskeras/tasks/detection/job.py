@@ -155,7 +155,9 @@ class DetectorJob(Job):
         plan = self.detector.everything
         self.recipe.check(plan)
         if self.recipe.freeze is not None:
-            self.detector.network.endpoint(self.recipe.freeze)  # the detector's own layers are always trainable
+            self.detector.network.endpoint(
+                self.recipe.freeze, "freeze"
+            )  # the detector's own layers are always trainable
         return plan
 
     @property

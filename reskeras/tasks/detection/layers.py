@@ -169,7 +169,9 @@ class RegionTargets(_Float32Layer):
         # objects are added to the proposals, as in the paper's code: at first no proposal is near one
         regions = tf.stop_gradient(tf.concat([proposals, tf.where(real[..., tf.newaxis], boxes, 0.0)], axis=1))
         filled = tf.reduce_all(regions[..., 2:] > regions[..., :2], axis=-1)
-        index, kind = matched(overlaps(regions, boxes), real, self.positive, self.positive, best=False)
+        index, kind = matched(
+            lambda rows: overlaps(regions, boxes[:, rows]), regions.shape[1], real, self.positive, self.positive, False
+        )
         kind = tf.where(filled & ~in_ignored(regions, boxes, labels, kind), kind, NEITHER)
         chosen, weights = sampled(kind, self.count, self.positives, folded(seeds, REGIONS_DRAWN))
         regions, index, kind = (tf.gather(values, chosen, batch_dims=1) for values in (regions, index, kind))
@@ -289,9 +291,11 @@ class ProposalLosses(_AnchoredLayer):
         anchors = tf.concat([level.anchors for level in levels], axis=0)
         every = [tf.concat(values, axis=1) for values in list(zip(*levels, strict=True))[1:]]
         inside = share_inside(anchors, window) > self.inside
-        # the best anchor of an object must be one that is trained
-        shares = tf.where(inside[..., tf.newaxis], overlaps(anchors, boxes), 0.0)
-        index, kind = matched(shares, labels >= 0, self.positive, self.negative, best=True)
+
+        def shares(rows: slice) -> tf.Tensor:  # the best anchor of an object must be one that is trained
+            return tf.where(inside[..., tf.newaxis], overlaps(anchors, boxes[:, rows]), 0.0)
+
+        index, kind = matched(shares, anchors.shape[0], labels >= 0, self.positive, self.negative, best=True)
         kind = tf.where(inside & ~in_ignored(anchors, boxes, labels, kind), kind, NEITHER)
         chosen, weights = sampled(kind, self.sample, self.positives, folded(seeds, ANCHORS_DRAWN))
         logits, moves = (tf.gather(values, chosen, batch_dims=1) for values in every)
