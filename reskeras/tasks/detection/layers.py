@@ -71,11 +71,7 @@ class _AnchoredLayer(_Float32Layer):
         count = len(self.levels)
         maps = zip(self.levels, inputs[:count], inputs[count : 2 * count], strict=True)
         return [
-            _OfLevel(
-                tf.constant(anchor_grid(*_size(objectness), **level)),
-                in_rows(objectness, 1)[..., 0],
-                in_rows(deltas, 4),
-            )
+            _OfLevel(anchor_grid(*_size(objectness), **level), in_rows(objectness, 1)[..., 0], in_rows(deltas, 4))
             for level, objectness, deltas in maps
         ], inputs[2 * count :]
 
