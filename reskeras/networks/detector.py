@@ -235,7 +235,7 @@ class DetectorSpec(Spec):
     def _on_one_map(self, network: ResolvedNetwork, plan: Plan) -> dict[str, Any]:
         """What is decided where the last stages judge regions of one map."""
         shared = self.shared or shared_by_default(network)
-        end = plan.endpoint(shared)
+        end = plan.endpoint(shared, "shared")
         if not 1 <= end < len(plan.units) - 2:
             raise ReskerasError(
                 f"shared: {shared!r} leaves no unit for the regions, or none for the image; choose a "

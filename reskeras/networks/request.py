@@ -65,11 +65,13 @@ def detector(
     source: str | Path | AnySpec | None = None, *, settings: tuple[str, ...] = (), **fields: Any
 ) -> DetectorSpec:
     """The sparse detector that `source` names: a YAML file with the field `backbone`, a detector's run folder, or
-    whatever `network` understands, which is then the backbone. `fields` are the backbone's, but for `classes`;
-    `settings` whose path begins with a field of detectors are the detector's, others the backbone's.
+    whatever `network` understands, which is then the backbone. `fields`, and `settings` by the first name of their
+    path, are the detector's where it has such a field, others the backbone's.
 
     >>> detector("resnet-18", classes=3, settings=("anchors.sizes=[16, 32]",)).sparse()
-    {'backbone': {'depth': 18}, 'classes': 3, 'anchors': {'sizes': [16.0, 32.0]}}
+    {'backbone': {'depth': 18}, 'anchors': {'sizes': [16.0, 32.0]}, 'classes': 3}
+    >>> detector("resnet-18", neck="fpn", input_shape=(240, 320, 3)).sparse()
+    {'backbone': {'depth': 18, 'input_shape': [240, 320, 3]}, 'neck': {'kind': 'fpn'}}
 
     Raises ReskerasError (status 2) for unknown names, fields and values, and for contradictions.
     """
@@ -110,6 +112,8 @@ def _built_on(
     """The spec that is built on a network in its `field`, as `detector` says, and its plan."""
     kind, lower = BUILT[field]
     fields = {name: value for name, value in fields.items() if value is not None}
+    if source is None and field in fields:
+        source = validated(kind, {field: fields.pop(field)})
     named, where, lines = _source(source)
     if isinstance(named, kind):
         spec: Any = named
@@ -118,20 +122,25 @@ def _built_on(
         spec, where, lines = kind(**{field: staged(named, field)}, **classes), "", {}
     else:
         raise ReskerasError(f"network: {source} is a {named.task} network with its own heads; name a {field} instead")
-    if "classes" in fields:
-        spec = laid_over(spec, {"classes": fields.pop("classes")})
+    own_names = kind.model_fields.keys() - {field, "name"}
+    own_fields = {name: fields.pop(name) for name in [*fields] if name in own_names}
+    if "classes" in own_fields:  # errors still name their lines in a file
+        spec = laid_over(spec, {"classes": own_fields.pop("classes")})
     first = {each: re.split(r"[.=]", each)[0] for each in settings}
     choices = {**kind.model_fields, **NetworkSpec.model_fields}
     for each, name in first.items():
         if "=" in each and name not in choices:
             raise unknown("--set", name, sorted(choices))
+    for name in fields:
+        if name not in choices:
+            raise unknown("field", name, sorted(choices))
     own = tuple(each for each, name in first.items() if name in kind.model_fields)
     others = tuple(each for each in settings if each not in own)
     if fields or others:
         network = getattr(spec, field)
         spec, lines = laid_over(spec, {field: overridden(network, fields, others).sparse()}), {}
-    if own:
-        spec, lines = overridden(spec, {}, own), {}
+    if own or own_fields:
+        spec, lines = overridden(spec, own_fields, own), {}
     with _with_place(where, lines):
         return spec, lower(spec)
 

@@ -104,13 +104,14 @@ class ResizeSpec(Spec):
 
     def _multiples(self) -> tuple[Canvas, ...] | None:
         """The canvases that follow from `multiple`, if it is set."""
-        if not self.multiple:
-            return None
-        (shorter, longer), step = self.sides, (self.multiple, self.multiple)
-        lying = [(shorter, width) for width in range(shorter, longer)] + [
-            (row, longer) for row in range(1, shorter + 1)
-        ]
-        return tuple({_rounded_up(each, step): None for row in lying for each in (row, row[::-1])})
+        return in_multiples(self.sides, self.multiple) if self.multiple else None
+
+
+def in_multiples(sides: Canvas, multiple: int) -> tuple[Canvas, ...]:
+    """The canvases that scaled images of these largest `sides` need, rounded up to multiples of so many pixels."""
+    (shorter, longer), step = sides, (multiple, multiple)
+    lying = [(shorter, width) for width in range(shorter, longer)] + [(row, longer) for row in range(1, shorter + 1)]
+    return tuple({_rounded_up(each, step): None for row in lying for each in (row, row[::-1])})
 
 
 def largest(canvases: tuple[Canvas, ...]) -> Canvas:

@@ -108,12 +108,13 @@ class Plan:
         """Convolutions and dense layers on the longest path, as the papers count depth."""
         return sum(weighted_layers(unit.nodes) for unit in self.units)
 
-    def endpoint(self, name: str) -> int:
-        """Index of the unit called `name`, or of the last unit of the stage called so."""
+    def endpoint(self, name: str, field: str = "endpoint") -> int:
+        """Index of the unit called `name`, or of the last unit of the stage called so. ReskerasError, of `field`, where
+        there is none."""
         for index in reversed(range(len(self.units))):
             if name in (self.units[index].name, self.units[index].stage_name):
                 return index
-        raise unknown("endpoint", name, dict.fromkeys(unit.stage_name for unit in self.units))
+        raise unknown(field, name, dict.fromkeys(unit.stage_name for unit in self.units))
 
     def complexity(self) -> Complexity:
         """Parameters, multiply-adds and activation memory, by unit and in total."""

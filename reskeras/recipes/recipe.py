@@ -232,7 +232,7 @@ class Recipe(Spec):
         if self.whiten:
             self.whiten.convolution(plan)
         names = plan.weight_names()
-        if self.freeze is not None and plan.endpoint(self.freeze) == len(plan.units) - 1:
+        if self.freeze is not None and plan.endpoint(self.freeze, "freeze") == len(plan.units) - 1:
             raise ReskerasError(f"freeze: {self.freeze} freezes the whole network, so nothing is left to train")
         if self.teacher is None and "distillation" in self.model_fields_set:
             raise ReskerasError("distillation: needs a run to learn from; set teacher, or give --teacher RUN")

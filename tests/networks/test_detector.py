@@ -16,6 +16,18 @@ from reskeras.networks.network import NetworkSpec
 from reskeras.networks.request import detector, network
 
 
+def test_a_detectors_own_fields_are_given_like_those_of_its_backbone():
+    spec = detector("resnet-18", neck="fpn", anchors={"ratios": [1.0]}, classes=3, order="full_preact")
+    settings = "neck=fpn", "anchors.ratios=[1.0]", "classes=3", "order=full_preact"
+    assert spec == detector("resnet-18", settings=settings)
+    assert detector(backbone="resnet-34", neck={"width": 32}).neck.width == 32
+    assert detector(spec, settings=("neck.width=64",)).neck.width == 64
+    with pytest.raises(ReskerasError, match=r"field: 'nek' is not one of .*did you mean neck"):
+        detector("resnet-18", nek="fpn")
+    with pytest.raises(ReskerasError, match=r"'anchors\.size' is not one of ratios, sizes"):
+        detector("resnet-18", anchors={"size": [8]})
+
+
 def test_a_spec_is_as_sparse_as_it_was_typed_and_survives_yaml():
     spec = detector("resnet-18", classes=3, settings=("anchors.sizes=[16, 32]", "bn.momentum=0.95"))
     assert spec.sparse() == {
@@ -87,7 +99,7 @@ def test_a_file_names_a_backbone_or_says_it(tmp_path):
         ("backbone: inception-v4", "backbone: inception-v4 has no stages to share"),
         ("backbone: {family: imagenet, depth: 18, stages: [1, 1]}", "depth: 18 contradicts stages"),
         ("backbone: {family: cifar, stages: [3]}", "backbone: a single stage cannot be split"),
-        ("backbone: resnet-18\nshared: stage9", "'stage9' is not one of"),
+        ("backbone: resnet-18\nshared: stage9", "shared: 'stage9' is not one of"),
         ("backbone: resnet-18\nshared: stem", "shared: 'stem' leaves no unit"),
         ("backbone: resnet-18\nshared: stage4", "shared: 'stage4' leaves no unit"),
         ("backbone: resnet-18\nanchors: {sizes: []}", r"anchors.sizes: \[\]: needs at least 1"),

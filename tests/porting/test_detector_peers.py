@@ -4,6 +4,8 @@
 """
 
 import json
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -21,8 +23,11 @@ from reskeras.porting.originals import Architecture, architecture
 from reskeras.porting.recognise import recognise
 from reskeras.porting.torch_detector import check_same
 from reskeras.tasks.detection.anchors import anchor_fields, anchor_grid
-from reskeras.tasks.detection.detection_proof import partners
+from reskeras.tasks.detection.average_precision import Detections, measured_overlaps
+from reskeras.tasks.detection.boxes import decoded, window_clipped
+from reskeras.tasks.detection.detection_proof import NEAR, partners
 from reskeras.tasks.detection.detector_inference import Detector
+from reskeras.tasks.detection.layers import in_rows
 from reskeras.tasks.detection.porting import THEIR_SIDES, compared
 from reskeras.tasks.detection.task import DetectionTask
 from tests.cli.running import printed, refused
@@ -79,24 +84,84 @@ def given_to(network, image):
 
 
 def end_to_end(ask, detector, shapes):
-    """The largest differences given the original's proposals; detections of both sides, and those without partner."""
+    """The largest differences given the original's proposals; how many detections both sides have; and for each of
+    those without partner where it is and by how little that was decided."""
     worst, count, alone = 0.0, 0, []
     for place, (height, width) in enumerate(shapes):
-        one = compared(ask, detector, photograph(height, width, place))
+        image = photograph(height, width, place)
+        answer = ask(image.astype(np.float32))
+        one = compared(lambda _, answer=answer: answer, detector, image, place)
         assert len(np.unique(one.theirs.labels)) > 1
         worst, count = max(worst, one.corner, one.score), count + len(one.ours.image) + len(one.theirs.image)
-        mine, theirs = partners(one.ours, one.theirs)
-        for found, other, paired in ((one.ours, one.theirs, mine), (one.theirs, one.ours, theirs)):
-            for row in set(range(len(found.image))) - set(paired.tolist()):
-                alone.append(explained(found, other, row))
+        for own, other in both_ways(detector, image, answer, one):
+            alone += [(f"{height}x{width}", float(decided(own, other, row))) for row in own.alone]
     return worst, count, alone
 
 
-def explained(found, other, row):
-    """How near the score of a detection without partner is to one that decides: of the last detection, of the
-    threshold, of those of its class that the other side kept."""
-    deciding = [0.05, found.scores.min(), other.scores.min(), *other.scores[other.labels == found.labels[row]]]
-    return np.abs(np.array(deciding) - found.scores[row]).min()
+class Side(NamedTuple):
+    """What one of the detectors makes of an image: proposals (R, 4) on the canvas, boxes (R, C, 4) and scores (R, C) of
+    every class; what it `found`, its boxes on the canvas too, and which rows of that have no partner. `anchors` are
+    boxes (N, 4) and scores (N,) of all anchors, as we compute them."""
+
+    proposals: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+    found: Detections
+    alone: list
+    anchors: tuple
+
+
+def both_ways(detector, image, answer, one):
+    """Our side and theirs, then theirs and ours, where a detection has no partner."""
+    pairs = partners(one.ours, one.theirs)
+    found = zip((one.ours, one.theirs), pairs, strict=True)
+    alone = [sorted({*range(len(each.image))} - set(rows.tolist())) for each, rows in found]
+    if not any(alone):
+        return []
+    [number] = detector.canvases.chosen(np.array([image.shape[:2]])).numpy()
+    [placed], _ = detector.placed(tf.io.encode_png(image)[tf.newaxis], int(number))
+    seen = detector.seen([placed])
+    boxes, scores = [], []
+    for level, objectness, deltas in zip(seen.networks.levels, *seen.networks.anchors(seen.features), strict=True):
+        anchors = anchor_grid(*objectness.shape[1:3], **anchor_fields(seen.networks.plan, level))
+        boxes.append(window_clipped(decoded(in_rows(deltas, 4), anchors), placed.window)[0])
+        scores.append(tf.sigmoid(in_rows(objectness, 1))[0, :, 0])
+    every = np.concatenate(boxes), np.concatenate(scores)
+    regions, *_ = seen.proposals(detector.spec.proposals.testing)
+    ours = [each.numpy()[0] for each in (regions, *seen.classified(regions))]
+    theirs = answer["proposals"][:, THEIR_SIDES], answer["boxes"][:, 1:, THEIR_SIDES], answer["scores"][:, 1:]
+    scale = np.tile(placed.scale.numpy()[0], 2)
+    sides = [
+        Side(*told, replace(each, boxes=each.boxes * scale), rows, every)
+        for told, each, rows in zip((ours, theirs), (one.ours, one.theirs), alone, strict=True)
+    ]
+    return [sides, sides[::-1]]
+
+
+def decided(own, other, row):
+    """By how little it was decided that `own` has a detection and `other` not: the least difference of its score, or of
+    its proposal's where `other` lacks that, from one that it was compared with."""
+    label, score, box = own.found.labels[row], own.found.scores[row], own.found.boxes[row]
+    region = own.proposals[np.abs(own.boxes[:, label] - box).max(axis=-1).argmin()]
+    if np.abs(other.proposals - region).max(axis=-1).min() > NEAR * (region[2:] - region[:2]).max():
+        return proposed(other, region)
+    rival = (other.found.labels == label) & (measured_overlaps(box[np.newaxis], other.found.boxes)[0] > 0.5)
+    lowest = other.found.scores.min()
+    compared_with = [0.05, lowest, *other.found.scores[rival]]
+    # it may have had to give way to one that is itself alone
+    above = [each for each in other.alone if other.found.scores[each] > score and (rival[each] or score < lowest)]
+    return min(np.abs(np.array(compared_with) - score).min(), *(decided(other, own, each) for each in above), 1.0)
+
+
+def proposed(other, region):
+    """The least difference of the score of a proposal that `other` lacks from the last of its proposals, and from those
+    that overlap it too much."""
+    boxes, scores = other.anchors
+    rivals = other.proposals[measured_overlaps(region[np.newaxis], other.proposals)[0] > 0.7]
+    own, *others = (
+        scores[np.abs(boxes - each).max(axis=-1).argmin()] for each in (region, other.proposals[-1], *rivals)
+    )
+    return np.abs(np.array(others) - own).min()
 
 
 def answering(network, name, arguments, epsilon=1e-5):
@@ -142,7 +207,7 @@ def test_odd_images_give_the_same_end_to_end(version):
     worst, count, alone = end_to_end(source.asked(), detector, ODD)
     assert worst < 1e-4
     assert count > 500 and len(alone) <= 0.01 * count
-    assert all(near < 1e-5 for near in alone)
+    assert [each for each in alone if each[1] >= 1e-5] == []
 
 
 @pytest.mark.slow
@@ -152,10 +217,10 @@ def test_twenty_photographs_give_the_same_end_to_end(name):
     network = torchvision.models.get_model(name, weights=None, weights_backbone=None, num_classes=12)
     source, detector = answering(lively(network), name, {})
     worst, count, alone = end_to_end(source.asked(), detector, PHOTOGRAPHS)
-    print(f"{name}: at most {worst:.1e} apart, {len(alone)} of {count} detections without partner")
+    print(f"{name}: at most {worst:.1e} apart; of {count} detections {len(alone)} without partner: {alone}")
     assert worst < 1e-4
     assert count > 1000 and len(alone) <= 0.01 * count
-    assert all(near < 1e-5 for near in alone)
+    assert [each for each in alone if each[1] >= 1e-5] == []
 
 
 def test_a_port_is_written_back_to_what_torchvision_loads(ported, tmp_path):

@@ -190,7 +190,7 @@ def test_a_mean_of_each_pixel_becomes_one_of_each_channel_at_another_size():
     [
         ({**TINY, "stages": [1, 1]}, {}, "is a different network: only one of the two has stage1_unit2_bn1/beta"),
         ({**TINY, "width_factor": 2.0}, {}, "has shape .*; expected"),
-        (TINY, {"freeze": "stage9"}, "'stage9' is not one of stem, stage1, stage2, head"),
+        (TINY, {"freeze": "stage9"}, "freeze: 'stage9' is not one of stem, stage1, stage2, head"),
         (TINY, {"freeze": "head"}, "nothing is left to train"),
     ],
 )

@@ -44,9 +44,11 @@ class AnchorSampling(NamedTuple):
     ) -> AnchorSample:
         """A sample of anchors (N, 4) on images in windows (B, 4), with objects' boxes (B, G, 4) and labels (B, G)."""
         inside = share_inside(anchors, window) > self.inside
-        # the best anchor of an object must be one that is trained
-        shares = tf.where(inside[..., tf.newaxis], overlaps(anchors, boxes), 0.0)
-        index, kind = matched(shares, labels >= 0, self.positive, self.negative, best=True)
+
+        def shares(rows: slice) -> tf.Tensor:  # the best anchor of an object must be one that is trained
+            return tf.where(inside[..., tf.newaxis], overlaps(anchors, boxes[:, rows]), 0.0)
+
+        index, kind = matched(shares, anchors.shape[0], labels >= 0, self.positive, self.negative, best=True)
         kind = tf.where(inside & ~in_ignored(anchors, boxes, labels, kind), kind, NEITHER)
         chosen, weights = sampled(kind, self.sample, self.positives, folded(seeds, ANCHORS_DRAWN))
         index, kind = (tf.gather(values, chosen, batch_dims=1) for values in (index, kind))

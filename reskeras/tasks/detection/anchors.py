@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from reskeras.networks.detector_plan import DetectorPlan, Level
 from reskeras.networks.geometry import GEOMETRIES
@@ -37,13 +38,16 @@ def anchor_grid(
     ratios: Sequence[float],
     offsets: Sequence[float] | None = None,
     rounded: bool = False,
-) -> np.ndarray:
+) -> tf.Tensor:
     """float32 (height * width * A, 4) boxes in pixels, for a map of `height` x `width` cells of `stride` pixels, or of
     so many of height and of width.
 
     Ordered by cell, row by row, then by the A shapes: for each of `sizes` each of `ratios`. A shape's area is size ** 2
     pixels and its height `ratio` times its width; it is centred where its cell looks: the first cell at `offsets`, by
     default half a stride. With `rounded` its edges are whole pixels from there. Anchors may exceed the image.
+
+    In a graph they are computed where they are needed: as constants those of 1344x800 pixels would take 4 MB, on each
+    of many canvases, and several times that while the graph is optimised.
     """
     half = anchor_sides(sizes, ratios, rounded) / 2
     steps = stride if isinstance(stride, Sequence) else (stride, stride)
@@ -51,5 +55,10 @@ def anchor_grid(
         np.arange(count) * step + offset
         for count, step, offset in zip((height, width), steps, offsets or [step / 2 for step in steps], strict=True)
     )
-    centres = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1)[:, :, np.newaxis]
-    return np.concatenate([centres - half, centres + half], axis=-1).reshape(-1, 4).astype(np.float32)
+    shape = height, width, len(half)
+    sides = [
+        tf.broadcast_to(middles + sign * half[:, axis], shape)
+        for sign in (-1, 1)
+        for axis, middles in enumerate((rows[:, np.newaxis, np.newaxis], columns[:, np.newaxis]))
+    ]
+    return tf.cast(tf.reshape(tf.stack(sides, axis=-1), [-1, 4]), tf.float32)

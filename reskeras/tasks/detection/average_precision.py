@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # computed by division like recalls: 0.1 * 3 is above 0.3, so that a recall of 3 in 10 would miss its point
 ELEVEN = np.arange(11) / 10
+MOST_PAIRS = 2**21  # overlaps that are computed at once: 16 MiB, and a few times that
 
 
 @dataclass(frozen=True)
@@ -122,12 +123,21 @@ def measured_overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
     In float64, so that for boxes of whole pixels reaching a threshold does not depend on rounding.
     """
+    found = np.zeros((len(a), len(b)))
+    step = max(MOST_PAIRS // max(len(a), 1), 1)
+    for start in range(0, len(b), step):
+        _overlaps(a, b[start : start + step], found[:, start : start + step])
+    return found
+
+
+def _overlaps(a: np.ndarray, b: np.ndarray, found: np.ndarray) -> None:
+    """Write intersections over union of boxes (n, 4) and (m, 4) to `found` (n, m), which is zeros."""
     a, b = a.astype(np.float64)[:, np.newaxis], b.astype(np.float64)[np.newaxis]
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     shared = np.prod(np.maximum(sides, 0), axis=-1)
     areas = [np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1) for boxes in (a, b)]
     union = areas[0] + areas[1] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=(shared > 0) & (union > 0))
+    np.divide(shared, union, out=found, where=(shared > 0) & (union > 0))
 
 
 def _of_class(

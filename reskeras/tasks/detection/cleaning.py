@@ -106,13 +106,15 @@ def cleaned(images: Iterable[Annotated], tally: Tally) -> list[Annotated]:
 
 def _cleaned(image: Annotated, tally: Tally) -> Annotated:
     boxes = image.boxes
-    complete = np.isfinite(boxes).all(axis=1) & np.array([name is not None for name in image.names])
+    named = np.array([name is not None for name in image.names])
+    complete = named & np.isfinite(boxes).all(axis=1)
     real = complete & _some_area(boxes)
     cut = np.clip(boxes, 0, [*image.size, *image.size])
     inside = real & _some_area(cut.astype(np.float32))  # the dtype that they are stored in
     over = inside & (np.abs(cut - boxes) > SLACK).any(axis=1)
     for kind, found in (
-        ("incomplete", ~complete),
+        ("classless", ~named),
+        ("incomplete", named & ~complete),
         ("flat", complete & ~real),
         ("outside", real & ~inside),
         ("cut", over),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -15,6 +15,7 @@ from tensorflow.core.framework import tensor_pb2
 from reskeras.data.decode import decode
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source
+from reskeras.errors import ReskerasError
 from reskeras.export.exporter import NOISE_SAMPLE, Exporter, Written, check_place, size_of
 from reskeras.export.inference import Outputs
 from reskeras.export.proof import Proof
@@ -27,6 +28,7 @@ from reskeras.graph.load import load_model
 from reskeras.graph.weights import read
 from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.detector_plan import DetectorPlan, lower_detector
+from reskeras.networks.resize import in_multiples
 from reskeras.porting.back import KINDS as WEIGHT_KINDS
 from reskeras.porting.back import write_weights
 from reskeras.porting.fitted import TrainedNetwork
@@ -45,6 +47,9 @@ from reskeras.tasks.detection.detection_proof import (
 from reskeras.tasks.detection.detector_inference import Detector
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.detection.porting import detections_of
+
+# canvases of a served detector: each takes seconds and some 0.4 GiB when a server loads the graph
+MOST_SERVED = 16
 
 
 class ServedDetector(tf.Module):
@@ -205,10 +210,25 @@ class DetectorExporter(Exporter):
 
     @cached_property
     def ask_keras(self) -> Find:
-        """Detections of the Keras model in image files."""
+        """Detections of the Keras model in image files; on several canvases one image after the other, so that a graph
+        is made for those alone that an image takes."""
         detector = Detector(self.plan, self.weights, self.preprocessing)
-        find = tf.function(detector.found, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
-        return lambda files: {name: values.numpy() for name, values in find(files).items()}
+        files_spec = [tf.TensorSpec([None], tf.string)]
+
+        @cache
+        def on(canvas: int) -> Callable[[tf.Tensor], Mapping[str, tf.Tensor]]:
+            found = partial(detector.found, canvas=(canvas,))
+            return tf.function(lambda files: found(files), input_signature=files_spec, autograph=False)
+
+        def find(files: tf.Tensor) -> dict[str, np.ndarray]:
+            if len(detector.canvases) == 1:
+                return {name: values.numpy() for name, values in on(0)(files).items()}
+            sizes = np.array([decode(file, self.plan.input_shape[-1]).shape[:2] for file in files])
+            chosen = detector.canvases.chosen(sizes).numpy().tolist()
+            rows = [on(canvas)(file[tf.newaxis]) for canvas, file in zip(chosen, files, strict=True)]
+            return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+        return find
 
     @cached_property
     def reference(self) -> Detections:
@@ -225,6 +245,22 @@ class DetectorExporter(Exporter):
         few = self.some(NOISE_SAMPLE)
         alone = answers(self.ask_keras, few, batch=1)
         return compared(alone, self.reference.part(self.reference.image < len(few)), self.sample.sizes)[0]
+
+
+def check_served(spec: DetectorSpec) -> None:
+    """ReskerasError (status 2) for a detector with more than MOST_SERVED canvases."""
+    resize = spec.decided().resize
+    count = len(resize.canvases or ()) if resize else 1
+    if resize is None or count <= MOST_SERVED:
+        return
+    told = "train with fewer resize.canvases"
+    if resize.multiple:
+        made = {step: len(in_multiples(resize.sides, step)) for step in (128, 256, 512, 1024)}
+        step = next((step for step, fewer in made.items() if fewer <= MOST_SERVED), 1024)
+        told = f"train with resize.multiple={step}, or port with size_divisible={step}, which makes {made[step]}"
+    raise ReskerasError(
+        f"to: serving has a graph for each canvas, for at most {MOST_SERVED}, and this detector has {count}; {told}"
+    )
 
 
 def write_served(exporter: DetectorExporter, kind: str, place: Path) -> Written:

@@ -71,11 +71,7 @@ class _AnchoredLayer(Float32Layer):
         count = len(self.levels)
         maps = zip(self.levels, inputs[:count], inputs[count : 2 * count], strict=True)
         return [
-            _OfLevel(
-                tf.constant(anchor_grid(*_size(objectness), **level)),
-                in_rows(objectness, 1)[..., 0],
-                in_rows(deltas, 4),
-            )
+            _OfLevel(anchor_grid(*_size(objectness), **level), in_rows(objectness, 1)[..., 0], in_rows(deltas, 4))
             for level, objectness, deltas in maps
         ], inputs[2 * count :]
 
@@ -169,7 +165,9 @@ class RegionTargets(Float32Layer):
         # objects are added to the proposals, as in the paper's code: at first no proposal is near one
         regions = tf.stop_gradient(tf.concat([proposals, tf.where(real[..., tf.newaxis], boxes, 0.0)], axis=1))
         filled = tf.reduce_all(regions[..., 2:] > regions[..., :2], axis=-1)
-        index, kind = matched(overlaps(regions, boxes), real, self.positive, self.positive, best=False)
+        index, kind = matched(
+            lambda rows: overlaps(regions, boxes[:, rows]), regions.shape[1], real, self.positive, self.positive, False
+        )
         kind = tf.where(filled & ~in_ignored(regions, boxes, labels, kind), kind, NEITHER)
         chosen, weights = sampled(kind, self.count, self.positives, folded(seeds, REGIONS_DRAWN))
         regions, index, kind = (tf.gather(values, chosen, batch_dims=1) for values in (regions, index, kind))

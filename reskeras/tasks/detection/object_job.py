@@ -124,7 +124,7 @@ class ObjectJob(Job):
         plan = self.lowered.everything
         self.recipe.check(plan)
         if self.recipe.freeze is not None:
-            self.lowered.network.endpoint(self.recipe.freeze)  # its own layers are always trainable
+            self.lowered.network.endpoint(self.recipe.freeze, "freeze")  # its own layers are always trainable
         return plan
 
     @property

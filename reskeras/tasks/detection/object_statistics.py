@@ -170,7 +170,10 @@ def canvas_boxes(split: Objects, plan: DetectorPlan) -> tuple[np.ndarray, np.nda
     (n,), of all objects of a split that are not ignored."""
     canvases, counts = Canvases.of(plan), np.diff(split.starts)
     sizes = split.sizes.reshape(-1, 2).astype(np.float32)
-    scales = scaled(sizes, plan.canvas, canvases.sides).numpy().astype(np.float64) / split.sizes
+    scales = (
+        scaled(sizes, plan.canvas, canvases.sides, down=canvases.resampling.down).numpy().astype(np.float64)
+        / split.sizes
+    )
     boxes = split.boxes * np.repeat(np.tile(scales, 2), counts, axis=0)
     places = np.repeat(canvases.chosen(sizes).numpy(), counts)
     return boxes[~split.ignored], split.labels[~split.ignored], places[~split.ignored]

@@ -144,10 +144,12 @@ class DetectorRun(Run[Objects]):
         `tell` gets each kind as it begins. An artefact that differs by more is moved aside, with a ReskerasError
         (status 1).
         """
-        from reskeras.tasks.detection.export import DetectorExporter
+        from reskeras.tasks.detection.export import DetectorExporter, check_served
 
         kinds = kinds or ("serving",)
         DetectorExporter.check(kinds, tolerances or {})
+        if "serving" in kinds:
+            check_served(self._spec)
         self.folder.model_file  # noqa: B018 - raises before the data is opened
         return DetectorExporter.of(
             self.folder, self.source(data, data_dir), self.name, tolerances=tolerances or {}, timing=timing

@@ -41,9 +41,13 @@ NOTES = {
         "images differ in size from their annotations; their actual sizes are used",
     ),
     "astray": ("object belongs to no image and is skipped", "objects belong to no image and are skipped"),
+    "classless": (
+        "object has no class, or one that the annotations do not list, and is skipped",
+        "objects have no class, or one that the annotations do not list, and are skipped",
+    ),
     "incomplete": (
-        "object without a class or without a box of four finite numbers is skipped",
-        "objects without a class or without a box of four finite numbers are skipped",
+        "object without a box of four finite numbers is skipped",
+        "objects without a box of four finite numbers are skipped",
     ),
     "flat": ("box without height or width is skipped", "boxes without height or width are skipped"),
     "outside": ("box outside its image is skipped", "boxes outside their images are skipped"),

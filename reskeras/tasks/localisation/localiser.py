@@ -156,7 +156,7 @@ class Localiser:
         """Scores (B, k, count) and boxes (B, k, count, 4), in pixels of the canvas, of the likeliest anchors of each of
         the classes among those with as much of their area in the windows (B, 4) as training uses."""
         spec, [level], (height, width) = self.plan.spec, self.plan.at(*canvas).levels(), told[0][0].shape[1:3]
-        anchors = tf.constant(anchor_grid(height, width, **anchor_fields(self.plan, level)))
+        anchors = anchor_grid(height, width, **anchor_fields(self.plan, level))
         inside = share_inside(anchors, window) > GEOMETRIES[spec.geometry].inside
         rows = [tf.transpose(in_rows(logits, spec.classes or 0), [0, 2, 1]) for logits, _ in told]
         rows = averaged([tf.gather(each, labels, batch_dims=1) for each in rows])

@@ -68,7 +68,7 @@ class LocaliserLosses(Float32Layer):
     def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Both losses."""
         logits, deltas, window, boxes, labels, seeds = inputs
-        anchors = tf.constant(anchor_grid(logits.shape[1], logits.shape[2], **self.level))
+        anchors = anchor_grid(logits.shape[1], logits.shape[2], **self.level)
         sample = self.sampling(anchors, window, boxes, labels, seeds)
         own = tf.gather(labels, sample.object, batch_dims=1)
         told, moves = (

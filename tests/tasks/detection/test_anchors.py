@@ -2,8 +2,14 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from reskeras.tasks.detection.anchors import anchor_grid
+from reskeras.tasks.detection import anchors
+from reskeras.tasks.detection.layers import Proposals
+
+
+def anchor_grid(*arguments, **fields):
+    return anchors.anchor_grid(*arguments, **fields).numpy()
 
 
 def test_anchors_equal_plain_loops():
@@ -38,3 +44,21 @@ def test_square_anchors_of_the_stride_tile_the_image():
     for top, left, bottom, right in anchor_grid(2, 3, 16, (16,), (1.0,)).astype(int):
         covered[top:bottom, left:right] += 1
     assert (covered == 1).all()
+
+
+def test_anchors_take_no_memory_in_a_graph():
+    shape = 100, 168, 3
+    choose = Proposals(
+        name="proposals",
+        before=50,
+        count=10,
+        overlap=0.7,
+        levels=[{"stride": 8, "sizes": [32.0], "ratios": [0.5, 1, 2]}],
+    )
+
+    @tf.function(autograph=False)
+    def run(objectness, deltas):
+        return choose([objectness, deltas, tf.constant([[0.0, 0, 800, 1344]])])
+
+    graph = run.get_concrete_function(tf.TensorSpec([1, *shape]), tf.TensorSpec([1, *shape[:2], 12])).graph
+    assert graph.as_graph_def().ByteSize() < 100_000 < 4 * 4 * np.prod(shape)

@@ -1,6 +1,7 @@
 """VOC's average precision against the devkit's procedure, written as its loops."""
 
 import json
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -134,6 +135,19 @@ def test_detections_that_are_no_numbers_are_left_out():
     broken = [(0, 0, np.nan, 0, 0, 10, 10), (0, 0, 0.9, 0, np.nan, 10, 10), (0, 0, 0.9, 0, 0, np.inf, 10)]
     result = voc_precision(detected([*broken, (0, 0, 0.1, 0, 0, 10, 10)]), objects, ("a",))
     assert result.classes[0].precision.tolist() == [1]
+
+
+def test_overlaps_of_many_boxes_take_little_more_memory_than_they_are():
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 90, (20_300, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(1, 30, (20_300, 2))], axis=1).astype(np.float32)
+    tracemalloc.start()
+    found = measured_overlaps(boxes[:300], boxes[300:])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * found.nbytes
+    few = rng.integers(0, 20_000, 50)
+    np.testing.assert_array_equal(found[:, few], measured_overlaps(boxes[:300], boxes[300 + few]))
 
 
 def test_empty_and_inverted_boxes_overlap_nothing():

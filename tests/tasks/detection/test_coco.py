@@ -138,7 +138,7 @@ def test_what_is_no_box_is_left_out(tmp_path, box):
     two(tmp_path, [coco_object(7), {**coco_object(7), "bbox": box}])
     source = opened(tmp_path)
     assert len(source.train.labels) == 1
-    assert source.notes == ("1 object without a class or without a box of four finite numbers is skipped: seven.png",)
+    assert source.notes == ("1 object without a box of four finite numbers is skipped: seven.png",)
 
 
 def test_an_image_of_which_no_object_is_left_is_no_background(tmp_path):
@@ -216,7 +216,7 @@ def test_images_listed_twice_without_an_id_or_in_both_files_and_stray_objects_ar
         "1 image is listed twice and used once: 7",
         "1 image differs in size from its annotation; its actual size is used: five.png",
         "2 objects belong to no image and are skipped",
-        "2 objects without a class or without a box of four finite numbers are skipped: seven.png",
+        "2 objects have no class, or one that the annotations do not list, and are skipped: seven.png",
         "1 image has no object and is kept as background",
     )
     np.testing.assert_array_equal(source.train.sizes, [SIZE, SIZE])

@@ -16,6 +16,7 @@ from PIL import Image
 import reskeras
 from reskeras.client import Client
 from reskeras.errors import ReskerasError
+from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.detector_plan import lower_detector
 from reskeras.tasks.detection import export
 from reskeras.tasks.detection.average_precision import voc_precision
@@ -324,6 +325,28 @@ def test_serve_starts_a_server_on_it_and_says_how_to_export(exported, detector_r
     refused = CliRunner().invoke(commands, ["serve", str(detector_run.path)])
     assert refused.exit_code == 2
     assert f"make one with: reskeras detect export {detector_run.path}" in refused.stderr
+
+
+PHOTOGRAPHS = {"shorter": 800, "longer": 1333}
+EIGHTEEN = [[64 + 8 * n, 112] for n in range(7)] + [[112, 64 + 8 * n] for n in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("resize", "told"),
+    [
+        (PHOTOGRAPHS | {"multiple": 32}, "has 83; .*resize.multiple=256, or port with size_divisible=256, .* 11$"),
+        ({"shorter": 64, "canvases": EIGHTEEN}, "has 18; train with fewer resize.canvases$"),
+    ],
+)
+def test_more_canvases_than_a_server_can_load_are_refused(resize, told):
+    spec = DetectorSpec.model_validate({"backbone": "resnet-18", "neck": "fpn", "resize": resize})
+    with pytest.raises(ReskerasError, match="to: serving has a graph for each canvas, for at most 16, and .*" + told):
+        export.check_served(spec)
+
+
+@pytest.mark.parametrize("resize", [PHOTOGRAPHS | {"multiple": 256}, {"shorter": 600}, None])
+def test_so_many_canvases_are_served(resize):
+    export.check_served(DetectorSpec.model_validate({"backbone": "resnet-18", "neck": "fpn", "resize": resize}))
 
 
 def test_other_kinds_are_refused_by_name(detector_run):

@@ -66,7 +66,7 @@ def share_inside(anchor, window=WINDOW[0]):
 
 def test_proposals_are_the_best_moved_anchors_suppressed():
     objectness, deltas = maps()
-    anchors = anchor_grid(*MAP, SHAPES["stride"], SHAPES["sizes"], SHAPES["ratios"])
+    anchors = anchor_grid(*MAP, SHAPES["stride"], SHAPES["sizes"], SHAPES["ratios"]).numpy()
     found, probability, _ = Proposals(name="p", levels=[SHAPES], before=50, count=20, overlap=0.5)(
         [objectness, deltas, WINDOW]
     )
@@ -100,7 +100,7 @@ def test_what_lies_beside_the_image_is_not_proposed_however_sure():
 
 def test_the_proposal_losses_are_those_of_the_paper():
     objectness, deltas = maps(1)
-    anchors = anchor_grid(*MAP, SHAPES["stride"], SHAPES["sizes"], SHAPES["ratios"])
+    anchors = anchor_grid(*MAP, SHAPES["stride"], SHAPES["sizes"], SHAPES["ratios"]).numpy()
     layer = ProposalLosses(name="l", levels=[SHAPES], positive=0.6, negative=0.3, sample=1000, positives=500)
     entropy, boxes = layer([objectness, deltas, WINDOW, OBJECTS[None], LABELS[None], np.int32([[0, 1]])])
     over = measured_overlaps(anchors, OBJECTS[:2])
@@ -126,7 +126,7 @@ def test_the_proposal_losses_are_those_of_the_paper():
 
 def test_an_object_that_an_anchor_beyond_the_image_fits_best_is_learned_by_another():
     """In a flat image the anchor nearest to a long object lies mostly outside of it, and teaches nothing."""
-    anchors = anchor_grid(*MAP, SHAPES["stride"], SHAPES["sizes"], SHAPES["ratios"])
+    anchors = anchor_grid(*MAP, SHAPES["stride"], SHAPES["sizes"], SHAPES["ratios"]).numpy()
     long = np.float32([[0, 0, 8, 54]])
     best = anchors[measured_overlaps(anchors, long)[:, 0].argmax()]
     assert share_inside(best, long[0]) < 0.5

@@ -1,9 +1,18 @@
 """Matching of anchors to objects against plain loops, and by hand."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from reskeras.tasks.detection.matching import NEGATIVE, NEITHER, POSITIVE, matched
+from reskeras.tasks.detection import matching
+from reskeras.tasks.detection.matching import MOST_PAIRS, NEGATIVE, NEITHER, POSITIVE, in_ignored
+from reskeras.tasks.detection.objects import IGNORED
+
+
+def matched(overlaps, real, positive, negative, best, most_pairs=MOST_PAIRS):
+    return matching.matched(
+        lambda rows: overlaps[:, :, rows], overlaps.shape[1], real, positive, negative, best, most_pairs
+    )
 
 
 def loops(overlaps, real, positive, negative, best):
@@ -27,21 +36,36 @@ def loops(overlaps, real, positive, negative, best):
     return index, kind
 
 
-def check(overlaps, real, positive, negative, best):
-    index, kind = matched(tf.constant(overlaps, tf.float32), tf.constant(real), positive, negative, best)
+def check(overlaps, real, positive, negative, best, most_pairs):
+    index, kind = matched(tf.constant(overlaps, tf.float32), tf.constant(real), positive, negative, best, most_pairs)
     assert index.dtype == kind.dtype == tf.int32
     for image in range(len(overlaps)):
         expected = loops(np.asarray(overlaps, np.float32)[image], real[image], positive, negative, best)
         assert (index[image].numpy().tolist(), kind[image].numpy().tolist()) == expected
 
 
-def test_matching_equals_plain_loops():
+@pytest.mark.parametrize("at_once", [1, 2, 4, 5])
+def test_matching_equals_plain_loops_however_many_objects_are_compared_at_once(at_once):
     rng = np.random.default_rng(0)
     overlaps = np.round(rng.uniform(0, 1, (6, 40, 5)) ** 2, 1)  # rounded: many are equal
     real = rng.uniform(size=(6, 5)) < 0.7
     for best in (False, True):
-        check(overlaps, real, 0.7, 0.3, best)
-        check(overlaps, real, 0.5, 0.5, best)
+        check(overlaps, real, 0.7, 0.3, best, 40 * at_once)
+        check(overlaps, real, 0.5, 0.5, best, 40 * at_once)
+
+
+def test_few_objects_are_compared_at_once_where_there_are_many():
+    shares = np.random.default_rng(2).uniform(size=(1, 6, 50)).astype(np.float32)
+    asked = []
+
+    def overlaps(rows):
+        part = tf.constant(shares)[:, :, rows]
+        asked.append(part.shape[-1])
+        return part
+
+    found = matching.matched(overlaps, 6, tf.ones([1, 50], tf.bool), 0.7, 0.3, True, most_pairs=100)
+    assert sum(asked) == 50 and max(asked) <= 100 / 6
+    assert [each.numpy()[0].tolist() for each in found] == [*loops(shares[0], [True] * 50, 0.7, 0.3, True)]
 
 
 def test_thresholds_belong_to_the_side_above():
@@ -95,3 +119,13 @@ def test_shapes_stay_known_where_the_batch_is_not():
         assert (index[image].numpy().tolist(), kind[image].numpy().tolist()) == loops(
             overlaps[image], real[image], 0.7, 0.3, True
         )
+
+
+@pytest.mark.parametrize("most_pairs", [1, MOST_PAIRS])
+def test_a_box_lies_in_an_ignored_object_wherever_that_is_among_the_others(most_pairs):
+    boxes = tf.constant([[0.0, 0, 10, 10], [20, 20, 30, 30]])
+    objects = tf.constant([[[0.0, 0, 9, 9], [19, 19, 40, 40], [0, 0, 10, 4]]])
+    for labels, expected in (((0, IGNORED, IGNORED), [False, True]), ((IGNORED, 0, IGNORED), [True, False])):
+        found = in_ignored(boxes, objects, tf.constant([labels]), tf.zeros([1, 2], tf.int32), most_pairs)
+        assert found.numpy().tolist() == [expected]
+    assert not in_ignored(boxes, objects, tf.fill([1, 3], IGNORED), tf.ones([1, 2], tf.int32), most_pairs).numpy().any()

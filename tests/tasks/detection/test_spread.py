@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from tests.graph.two_devices import found_by
 
 TWO = """

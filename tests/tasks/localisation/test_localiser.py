@@ -61,7 +61,7 @@ def test_the_best_box_of_each_class_is_that_of_its_likeliest_anchor(per_class):
     images = found.place(files, plan.canvas, plan.sides)
     logits, deltas = found.networks(own(plan).normalise(images.pixels))  # a crop is filled by its image
     [level] = plan.levels()
-    anchors = anchor_grid(*logits.shape[1:3], **anchor_fields(plan, level)).astype(np.float64)
+    anchors = anchor_grid(*logits.shape[1:3], **anchor_fields(plan, level)).numpy().astype(np.float64)
     sides = np.array([*plan.canvas] * 2)
     kept = np.clip(anchors, 0, sides)
     inside = np.prod(kept[:, 2:] - kept[:, :2], axis=1) > 0.5 * np.prod(anchors[:, 2:] - anchors[:, :2], axis=1)
@@ -131,7 +131,7 @@ def test_the_losses_are_those_of_loops_over_the_anchors(per_class):
         write(part, {name: weights[name] for name in read(part)})
     logits, deltas = networks(inputs["image"])
     [level] = plan.levels()
-    anchors = anchor_grid(*logits.shape[1:3], **anchor_fields(plan, level)).astype(np.float64)
+    anchors = anchor_grid(*logits.shape[1:3], **anchor_fields(plan, level)).numpy().astype(np.float64)
     logits = logits.numpy().reshape(len(anchors), CLASSES)
     deltas = deltas.numpy().reshape(len(anchors), -1, 4)
     shares = np.array([[iou(anchor, box) for box in objects[0]] for anchor in anchors])

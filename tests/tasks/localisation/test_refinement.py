@@ -222,11 +222,11 @@ def test_without_a_localiser_of_the_same_classes_it_is_refused(run, trained, dat
     spec = reskeras.RefinerSpec.model_validate(REFINER)
     with pytest.raises(ReskerasError, match="teacher: a refiner learns from the boxes of a localiser"):
         reskeras.train(spec, data, task="refinement", out=tmp_path / "run")
-    with pytest.raises(ReskerasError, match="teacher: .* is a classifier, not a localiser"):
+    with pytest.raises(ReskerasError, match=r"teacher: .* is a classifier, not a localiser"):
         refine(data, trained, out=tmp_path / "run")
-    with pytest.raises(ReskerasError, match="teacher: .* has other classes than digits-loc"):
+    with pytest.raises(ReskerasError, match=r"teacher: .* has other classes than digits-loc"):
         refine("digits-loc@64", run, out=tmp_path / "run")
-    with pytest.raises(ReskerasError, match="teacher: .* is only for classifiers"):
+    with pytest.raises(ReskerasError, match=r"teacher: .* is only for classifiers"):
         train(data, out=tmp_path / "run", teacher=str(trained.path), **SHORT)
     assert not (tmp_path / "run").exists()
 
