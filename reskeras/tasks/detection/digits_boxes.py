@@ -13,10 +13,8 @@ from reskeras.data.digits import TEST_SHARE
 from reskeras.data.division import divided_by_position
 from reskeras.data.drawn_digits import drawn_scene
 from reskeras.data.purpose import Purpose
-from reskeras.data.source import Source
-from reskeras.tasks.detection.cleaning import Annotated, AnnotatedSet, cleaned_source
-from reskeras.tasks.detection.objects import Objects, Read
-from reskeras.tasks.detection.tally import Tally
+from reskeras.tasks.detection.cleaning import Annotated, AnnotatedSet
+from reskeras.tasks.detection.objects import Read
 
 COUNTS = {"train": 900, "test": 100}
 SIZE = (96, 96)
@@ -25,12 +23,12 @@ SIDES = (0.15, 0.6)  # a digit's longer side, of the image's
 SEED = 1506_01497
 
 
-def open_digits_boxes(name: str = "digits-boxes", purpose: Purpose = Purpose()) -> Source[Objects]:
+def read_digits_boxes(name: str = "digits-boxes", purpose: Purpose = Purpose()) -> AnnotatedSet:
     """900 training and 100 test images of 96x96 pixels, each with one to five digits of 15 to 60 % of its side, light
     on dark; always the same ones, whatever the purpose. Boxes are those of the ink. The digits of test images are the
     test images of `digits`."""
     train, test = _scenes()
-    annotated = AnnotatedSet(
+    return AnnotatedSet(
         name,
         "digits with boxes",
         tuple(str(digit) for digit in range(10)),
@@ -40,7 +38,6 @@ def open_digits_boxes(name: str = "digits-boxes", purpose: Purpose = Purpose()) 
         _reader,
         mirror=False,  # a mirrored 2 is not a 2
     )
-    return cleaned_source(annotated, Tally(), purpose)
 
 
 @lru_cache(maxsize=1)
