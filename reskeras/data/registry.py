@@ -29,6 +29,7 @@ from reskeras.readers import (
     readers_of,
     recognised,
 )
+from reskeras.walk import check_folder, is_archive
 
 Data = Any  # a name, a Source, arrays or datasets: see `request.source`
 
@@ -54,8 +55,13 @@ def named_reader(name: str, annotation: str) -> tuple[str, Reader]:
 
 
 def kind_of_folder(name: str, annotation: str) -> Reader | None:
-    """The reader for the format that the folder at the path `name` holds; None for what is no such folder."""
+    """The reader for the format that the folder at the path `name` holds; None for what is no such folder.
+
+    ReskerasError (status 2) for an archive, and for a folder of two formats.
+    """
     place = Path(name).expanduser() if name and "\0" not in name else None
+    if place and is_archive(place):
+        check_folder(place)
     if place is None or not place.is_dir():
         return None
     found = recognised(place, annotation)

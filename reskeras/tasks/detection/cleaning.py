@@ -61,7 +61,7 @@ class AnnotatedSet:
 
     `reader` makes `Objects.read` from images' `stored`. `classes` None: those of the cleaned training images, sorted.
     `divided` says in words what divides the set into `train` and `test`; empty where nothing does, and all are `train`.
-    `tally` has what its reader left out.
+    `tally` has what its reader left out, `remarks` what is to be said of the division.
     """
 
     name: str
@@ -74,6 +74,7 @@ class AnnotatedSet:
     mirror: bool = True
     facts: Mapping[str, Any] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
+    remarks: tuple[str, ...] = ()
 
     def source(self, purpose: Purpose) -> Source[Objects]:
         """The source of its cleaned images, see `cleaned_source`."""
@@ -220,6 +221,7 @@ def cleaned_source(found: AnnotatedSet, tally: Tally, purpose: Purpose) -> Sourc
     """
     _check_pixels(found)
     check_once(found)
+    tally.said += found.remarks
     name, divided = found.name, found.divided
     train, test = cleaned(apart(found.train, found.test, tally), tally), cleaned(found.test, tally)
     if not divided:

@@ -13,10 +13,11 @@ from reskeras.data.purpose import Purpose
 from reskeras.errors import ReskerasError, failure, shown
 from reskeras.tasks.detection.annotations.coco_json import Instances, key, read_instances
 from reskeras.tasks.detection.annotations.coco_shapes import corners, outline
-from reskeras.tasks.detection.annotations.folder import WORDS, annotated_file, check_folder, head_of, set_of
+from reskeras.tasks.detection.annotations.folder import WORDS, annotated_file, head_of, set_of
 from reskeras.tasks.detection.cleaning import Annotated, AnnotatedSet, printable
 from reskeras.tasks.detection.image_headers import StoredImage, look_at
 from reskeras.tasks.detection.tally import Tally
+from reskeras.walk import check_folder
 
 PREFIX = "instances_"
 ROLES = {"train": "train", "val": "validation", "test": "test"}  # by the beginning of what follows PREFIX

@@ -84,9 +84,8 @@ def convert_objects(
     try:
         with atomic_folder(folder) as beside:
             for part, named in parts.items():
-                read = found.reader([each.image.stored for each in named])
-                for index, each in enumerate(named):
-                    data = read(tf.constant(index, tf.int64)).numpy()
+                files = tf.data.Dataset.range(len(named)).map(found.reader([each.image.stored for each in named]))
+                for each, data in zip(named, files.as_numpy_iterator(), strict=True):
                     write_bytes(beside / writer.image(part, each.file), data)
                     done += 1
                     progress(done, total)

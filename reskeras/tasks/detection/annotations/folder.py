@@ -6,7 +6,6 @@ import json
 import math
 import os
 import re
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,23 +19,12 @@ from reskeras.errors import ReskerasError, failure, shown
 from reskeras.tasks.detection.cleaning import Annotated, AnnotatedSet, as_shown, printable
 from reskeras.tasks.detection.image_headers import StoredImage, file_reader
 from reskeras.tasks.detection.tally import Tally
-from reskeras.walk import Walk, is_hidden, is_image
+from reskeras.walk import Walk, check_folder, is_hidden, is_image
 
-ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
 HEAD = 1 << 16  # bytes of a JSON by which its kind is recognised
 SLACK = 0.01
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 WORDS = {"train": "training", "validation": "validation", "test": "test"}
-
-
-def check_folder(path: Path) -> None:
-    """ReskerasError (status 2) where there is no folder at `path`; what an archive is for is said."""
-    if path.is_file():
-        if path.suffix.lower() in ARCHIVES or zipfile.is_zipfile(path):
-            raise ReskerasError(f"data: {path} is an archive; unpack it and give the folder")
-        raise ReskerasError(f"data: {path} is a file; give the folder that it is in")
-    if not path.is_dir():
-        raise ReskerasError(f"data: folder not found: {path}")
 
 
 def children_of(folder: Path) -> list[Path]:
@@ -173,10 +161,6 @@ def divided(parts: Mapping[str, list[Annotated]], tally: Tally) -> tuple[list[An
     if not train and not (validation and test):
         return validation or test, [], ""
     if test:
-        if train and validation:
-            tally.said.append(
-                f"training includes the set's images for validation ({len(validation):,}), as it has others for test"
-            )
         return [*train, *validation], test, "the set's test images"
     return train, validation, "the set's validation images" if validation else ""
 
@@ -186,7 +170,12 @@ def set_of(
 ) -> AnnotatedSet:
     """The set of annotated files that is called `kind`:`path`."""
     train, test, how = divided(parts, tally)
-    return AnnotatedSet(f"{kind}:{path}", path.absolute().name, classes, train, test, how, file_reader, tally=tally)
+    found = AnnotatedSet(f"{kind}:{path}", path.absolute().name, classes, train, test, how, file_reader, tally=tally)
+    joined = sum(image.part == "validation" for image in train) if test and parts.get("train") else 0
+    if not joined:
+        return found
+    told = f"training includes the set's images for validation ({joined:,}), as it has others for test"
+    return replace(found, remarks=(told,))
 
 
 def images_of(files: Iterable[Path]) -> list[Path]:

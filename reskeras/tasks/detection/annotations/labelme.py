@@ -78,8 +78,8 @@ def read_labelme(path: Path, purpose: Purpose) -> AnnotatedSet:
         if found.image not in seen:
             tally.add("imageless", where)
             continue
-        tally.add("outlined", where if found.outlined else None, found.outlined)
-        tally.add("shapeless", where if found.shapeless else None, found.shapeless)
+        tally.add("outlined", where, found.outlined)
+        tally.add("shapeless", where, found.shapeless)
         name = found.image.relative_to(path)
         one = annotated_file(
             name.as_posix(), where, seen[found.image], found.boxes, found.names, tally, said=found.said

@@ -172,7 +172,8 @@ def _image(
         stored=place,
         size=size,
         boxes=boxes * [*size, *size],
-        **flags,
+        ignored=flags["ignored"],
+        crowd=flags["crowd"],
         names=tuple(classes[label] if 0 <= label < len(classes) else None for label in labels),
     )
 

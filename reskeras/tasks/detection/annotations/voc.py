@@ -11,12 +11,12 @@ from reskeras.bounded import read_bounded
 from reskeras.data.layout import role_of
 from reskeras.data.purpose import Purpose
 from reskeras.errors import ReskerasError, failure
-from reskeras.tasks.detection.annotations.folder import WORDS, check_folder, children_of, set_of
+from reskeras.tasks.detection.annotations.folder import WORDS, children_of, set_of
 from reskeras.tasks.detection.annotations.voc_xml import Annotation, read_annotation
 from reskeras.tasks.detection.cleaning import Annotated, AnnotatedSet, as_shown, printable
 from reskeras.tasks.detection.image_headers import StoredImage, file_reader, look_at
 from reskeras.tasks.detection.tally import Tally
-from reskeras.walk import SUFFIXES
+from reskeras.walk import SUFFIXES, check_folder
 
 LISTS = ("train", "val", "trainval", "test")
 LARGEST_LIST = 100_000_000  # bytes

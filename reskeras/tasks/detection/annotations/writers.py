@@ -95,7 +95,7 @@ class Voc(Writer):
     def thick(self, image: Annotated) -> np.ndarray:
         """All but boxes of a pixel."""
         numbers = self.numbers(image)
-        return (numbers[:, 2:] > numbers[:, :2]).all(axis=1)
+        return np.all(numbers[:, 2:] > numbers[:, :2], axis=1)
 
     def tolerance(self, size: tuple[int, int]) -> float:
         """Half the last digit."""
@@ -152,7 +152,7 @@ class Coco(Writer):
 
     def thick(self, image: Annotated) -> np.ndarray:
         """All that have a width and a height."""
-        return (self.numbers(image)[:, 2:] > 0).all(axis=1)
+        return np.all(self.numbers(image)[:, 2:] > 0, axis=1)
 
     def tolerance(self, size: tuple[int, int]) -> float:
         """Half the last digit of the corner, and as much of the side."""
@@ -166,7 +166,8 @@ class Coco(Writer):
         """A JSON for each split; ids count from 1."""
         numbered = {name: number for number, name in enumerate(classes, 1)}
         for part, named in parts.items():
-            images, objects = [], []
+            images: list[dict[str, Any]] = []
+            objects: list[dict[str, Any]] = []
             for number, each in enumerate(named, 1):
                 height, width = each.image.size
                 images.append({"id": number, "file_name": each.file, "width": int(width), "height": int(height)})
@@ -214,7 +215,7 @@ class Yolo(Writer):
 
     def thick(self, image: Annotated) -> np.ndarray:
         """All that have a width and a height."""
-        return (self.numbers(image)[:, 2:] > 0).all(axis=1)
+        return np.all(self.numbers(image)[:, 2:] > 0, axis=1)
 
     def tolerance(self, size: tuple[int, int]) -> float:
         """Half the last digit of the centre, and of half the side."""

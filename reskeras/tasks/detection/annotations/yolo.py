@@ -17,7 +17,6 @@ from reskeras.documents.document import read_yaml
 from reskeras.errors import ReskerasError, shown
 from reskeras.tasks.detection.annotations.folder import (
     annotated_file,
-    check_folder,
     children_of,
     file_named,
     head_of,
@@ -32,7 +31,7 @@ from reskeras.tasks.detection.annotations.yolo_labels import Labels, listed_name
 from reskeras.tasks.detection.cleaning import Annotated, AnnotatedSet
 from reskeras.tasks.detection.image_headers import look_at
 from reskeras.tasks.detection.tally import Tally
-from reskeras.walk import Walk, is_image
+from reskeras.walk import Walk, check_folder, is_image
 
 YAML = (".yaml", ".yml")
 KEYS = {"train": "train", "val": "validation", "valid": "validation", "test": "test"}  # of a data.yaml, and obj.data
@@ -83,21 +82,19 @@ def read_yolo(path: Path, purpose: Purpose) -> AnnotatedSet:
     used = {file for file in labels.values() if file}
     if not used:
         raise ReskerasError(f"data: {path} has no file of labels for any of its {len(labels):,} images")
-    for file in files:
-        if _is_labels(file, path) and file not in used:
-            tally.add("orphaned", relative(file, path))
+    for each in files:
+        if _is_labels(each, path) and each not in used:
+            tally.add("orphaned", relative(each, path))
     seen = look_at(labels)
     parts: dict[str, list[Annotated]] = {}
-    for split, each in images.items():
-        for image in each:
+    for split, of_split in images.items():
+        for image in of_split:
+            name, file = relative(image, path), labels[image]
             if image not in seen:
-                tally.add("imageless", relative(image, path))
+                tally.add("imageless", name)
                 continue
-            file = labels[image]
             found = read_labels(file, len(layout.names), layout.points) if file else Labels((), (), 0)
-            name = relative(image, path)
-            if found.outlined:
-                tally.add("outlined", name, found.outlined)
+            tally.add("outlined", name, found.outlined)
             boxes = np.array(found.boxes).reshape(-1, 4) * [*seen[image].size, *seen[image].size]
             classes = [layout.names[number] for number in found.classes]
             one = annotated_file(image.relative_to(path).as_posix(), name, seen[image], boxes, classes, tally)

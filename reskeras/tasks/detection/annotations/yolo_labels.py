@@ -94,7 +94,7 @@ def names_of(value: Any, count: Any, where: str) -> tuple[str, ...]:
 
 def checked_names(names: list[str], where: str) -> tuple[str, ...]:
     """Class names; ReskerasError (status 2) for an invalid one, or two that are equal."""
-    found = []
+    found: list[str] = []
     for number, name in enumerate(names):
         if (valid := class_name(name)) is None:
             raise ReskerasError(f"data: {where}: the name of class {number}, {shown(name)}, is not a valid class name")
