@@ -282,7 +282,7 @@ def failing(*_):
 
 def test_nothing_is_left_of_what_fails(tmp_path, monkeypatch):
     root = drawn(tmp_path / "a")
-    with pytest.raises(ReskerasError, match="out: 'tfrecord:x' is not one of voc:DIR, coco:DIR, yolo:DIR"):
+    with pytest.raises(ReskerasError, match="target: 'tfrecord:x' is not one of voc:DIR, coco:DIR, yolo:DIR"):
         convert_objects(f"coco:{root}", "tfrecord:x")
     with pytest.raises(ReskerasError, match="exists; remove it"):
         convert_objects(f"coco:{root}", f"voc:{root}")

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from reskeras.data.broken import reading_failure
 from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.files import atomic_folder, place_of, write_bytes
 from reskeras.tasks.detection.annotations.folder import WORDS
 from reskeras.tasks.detection.annotations.writers import WRITERS, Named, Writer, part_name
 from reskeras.tasks.detection.cleaning import Annotated, AnnotatedSet, apart, check_once, cleaned
-from reskeras.tasks.detection.image_headers import StoredImage, header
+from reskeras.tasks.detection.image_headers import StoredImage, header, stored_bytes
 from reskeras.tasks.detection.opening import read_objects
 
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp", "WEBP": ".webp", "GIF": ".gif"}
@@ -66,10 +64,10 @@ def convert_objects(
     """
     kind, _, place = target.partition(":")
     if kind not in WRITERS or not place:
-        raise unknown("out", target, [f"{each}:DIR" for each in WRITERS])
-    folder, writer = place_of(Path(place).expanduser(), "out"), WRITERS[kind]
+        raise unknown("target", target, [f"{each}:DIR" for each in WRITERS])
+    folder, writer = place_of(Path(place).expanduser(), "target"), WRITERS[kind]
     if folder.exists():
-        raise ReskerasError(f"out: {folder} exists; remove it, or choose another folder")
+        raise ReskerasError(f"target: {folder} exists; remove it, or choose another folder")
     found = read_objects(source, data_dir)
     check_once(found)
     tally = found.tally
@@ -81,18 +79,15 @@ def convert_objects(
     parts = _parts(found, images, writer)
     notes = [*tally.notes(), *_unsaid(parts, writer)]
     done, total = 0, len(images)
-    try:
-        with atomic_folder(folder) as beside:
-            for part, named in parts.items():
-                files = tf.data.Dataset.range(len(named)).map(found.reader([each.image.stored for each in named]))
-                for each, data in zip(named, files.as_numpy_iterator(), strict=True):
-                    write_bytes(beside / writer.image(part, each.file), data)
-                    done += 1
-                    progress(done, total)
-            writer.write(beside, parts, classes)
-            _check_read(f"{kind}:{beside}", parts, classes, writer, folder)
-    except tf.errors.OpError as error:
-        raise reading_failure(error) from error
+    with atomic_folder(folder) as beside:
+        for part, named in parts.items():
+            files = stored_bytes(found.reader([each.image.stored for each in named]), len(named))
+            for each, data in zip(named, files, strict=True):
+                write_bytes(beside / writer.image(part, each.file), data)
+                done += 1
+                progress(done, total)
+        writer.write(beside, parts, classes)
+        _check_read(f"{kind}:{beside}", parts, classes, writer, folder)
     counts = {part: len(named) for part, named in parts.items()}
     objects = sum(len(each.image.names) for named in parts.values() for each in named)
     return Converted(f"{kind}:{folder}", folder, counts, objects, classes, tuple(notes))
@@ -160,10 +155,10 @@ def _check_read(
         for each in named:
             read = found.get(each.file)
             if read is None or not _alike(read, each.image, writer):
-                raise failure(f"out: {folder} would not be read as it was written, from image {each.file} on")
+                raise failure(f"target: {folder} would not be read as it was written, from image {each.file} on")
     if again.classes is not None and tuple(again.classes) != classes:
         raise failure(
-            f"out: {folder} would not be read as it was written; its classes are {', '.join(again.classes[:5])}"
+            f"target: {folder} would not be read as it was written; its classes are {', '.join(again.classes[:5])}"
         )
 
 
