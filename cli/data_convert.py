@@ -30,10 +30,10 @@ from .output import command_line, echo, emit_json, facts, progress
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(source: str, target: str, data_dir: Path | None, as_json: bool) -> None:
     """Convert a set; help is above."""
-    from reskeras.tasks.detection.annotations.convert import convert_objects
+    from reskeras.tasks.detection.annotations.convert import convert_data
 
     with progress(f"converting {source}") as advance:
-        found = convert_objects(source, target, data_dir=data_dir, progress=advance)
+        found = convert_data(source, target, data_dir=data_dir, progress=advance)
     if as_json:
         emit_json(found.as_dict())
         return

@@ -35,6 +35,7 @@ _HOMES = {
     "reproduce_all": "reskeras.experiments.reproduce",
     "HyperModel": "reskeras.tuning.hypermodel",
     "prepare_data": "reskeras.data.prepare",
+    "convert_data": "reskeras.tasks.detection.annotations.convert",
     "DetectorSpec": "reskeras.networks.detector",
     "DetectorRun": "reskeras.tasks.detection.run",
     "detector": "reskeras.networks.request",

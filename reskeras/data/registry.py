@@ -79,8 +79,9 @@ def opened(name: str, annotation: str, purpose: Purpose) -> Source:
     With `@N` at its end, N of its training images and all its test images; a folder whose own name ends so is that
     folder. A folder without a kind is of the one whose format it holds.
     """
-    asked, (name, part) = name, whole_and_part(name)
-    name, reader = named_reader(name, annotation)
+    whole, part = whole_and_part(name)
+    found, reader = named_reader(whole, annotation)
+    asked, name = found + name.removeprefix(whole), found
     source = reader.open(name, purpose)
     if isinstance(source, Unfinished) and not isinstance(reader, Plugin):
         source = source.source(purpose)

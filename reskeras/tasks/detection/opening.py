@@ -11,7 +11,7 @@ from reskeras.data.registry import kind_of_folder, named_reader, opened, whole_a
 from reskeras.data.source import Source
 from reskeras.data.tfds_builder import opened_builder
 from reskeras.errors import ReskerasError
-from reskeras.readers import CLASSES, OBJECTS, kinds_of
+from reskeras.readers import CLASSES, OBJECTS, kinds_of, reader_for
 from reskeras.tasks.detection.cleaning import AnnotatedSet
 from reskeras.tasks.detection.objects import Objects
 
@@ -35,6 +35,9 @@ def read_objects(name: str, data_dir: str | Path | None = None) -> AnnotatedSet:
 
     Raises ReskerasError (status 2) as `open_objects` does, and for a source that has no such form.
     """
+    name, part = whole_and_part(name)
+    if part is not None:
+        raise ReskerasError(f"data: {name}@{part} is part of a set; convert {name}")
     name, reader = named_reader(name, OBJECTS)
     found = reader.open(name, Purpose(data_dir))
     if not isinstance(found, AnnotatedSet):
@@ -48,7 +51,7 @@ def annotates_objects(name: str, data_dir: str | Path | None = None) -> bool:
     A TFDS set with both counts as labelled images. ReskerasError (status 2) for a missing data set.
     """
     name, _ = whole_and_part(name)
-    if kind_of_folder(name, OBJECTS):
+    if not any(reader_for(name, each) for each in (OBJECTS, CLASSES)) and kind_of_folder(name, OBJECTS):
         return True
     kind, _, rest = name.partition(":")
     objects, classes = kind in kinds_of(OBJECTS), kind in kinds_of(CLASSES)

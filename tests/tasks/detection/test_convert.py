@@ -9,7 +9,7 @@ import yaml
 
 from reskeras.errors import ReskerasError
 from reskeras.tasks.detection.annotations import convert as converting
-from reskeras.tasks.detection.annotations.convert import convert_objects
+from reskeras.tasks.detection.annotations.convert import convert_data
 from reskeras.tasks.detection.opening import open_objects, read_objects
 from tests.tasks.detection.folders import (
     SIZE,
@@ -68,7 +68,7 @@ def close(found, expected, tolerance):
 
 def test_voc_is_equal_by_hand(tmp_path):
     expected, sizes = true_boxes(drawn(tmp_path / "a"))
-    found = convert_objects(f"coco:{tmp_path / 'a'}", f"voc:{tmp_path / 'b'}")
+    found = convert_data(f"coco:{tmp_path / 'a'}", f"voc:{tmp_path / 'b'}")
     assert found.images == {"train": 4, "val": 4, "test": 4}
     assert (found.objects, found.classes, found.notes) == (18, tuple(NAMES.values()), ())
     seen = {}
@@ -96,7 +96,7 @@ def test_coco_is_equal_by_pycocotools(tmp_path):
     from pycocotools.coco import COCO
 
     expected, sizes = true_boxes(drawn(tmp_path / "a"))
-    convert_objects(f"coco:{tmp_path / 'a'}", f"coco:{tmp_path / 'b'}")
+    convert_data(f"coco:{tmp_path / 'a'}", f"coco:{tmp_path / 'b'}")
     for split in ("train", "val", "test"):
         theirs = COCO(str(tmp_path / "b" / "annotations" / f"instances_{split}.json"))
         assert [each["name"] for each in theirs.loadCats(theirs.getCatIds())] == list(NAMES.values())
@@ -116,7 +116,7 @@ def test_coco_is_equal_by_pycocotools(tmp_path):
 
 def test_yolo_is_equal_by_hand(tmp_path):
     expected, sizes = true_boxes(drawn(tmp_path / "a"))
-    convert_objects(f"coco:{tmp_path / 'a'}", f"yolo:{tmp_path / 'b'}")
+    convert_data(f"coco:{tmp_path / 'a'}", f"yolo:{tmp_path / 'b'}")
     said = yaml.safe_load((tmp_path / "b" / "data.yaml").read_text())
     assert said == {
         "train": "images/train",
@@ -150,7 +150,7 @@ def test_supervision_reads_what_was_written(tmp_path):
 
     expected, _ = true_boxes(drawn(tmp_path / "a"))
     for kind in ("yolo", "coco", "voc"):
-        convert_objects(f"coco:{tmp_path / 'a'}", f"{kind}:{tmp_path / kind}")
+        convert_data(f"coco:{tmp_path / 'a'}", f"{kind}:{tmp_path / kind}")
     yolo, coco, voc = tmp_path / "yolo", tmp_path / "coco", tmp_path / "voc"
     sets = [
         supervision.DetectionDataset.from_yolo(
@@ -173,7 +173,7 @@ def test_supervision_reads_what_was_written(tmp_path):
 @pytest.mark.parametrize("write", FOLDERS)
 def test_every_format_becomes_every_other_with_the_same_images_boxes_and_splits(tmp_path, write, target):
     write(tmp_path / "a")
-    found = convert_objects(str(tmp_path / "a"), f"{target}:{tmp_path / 'b'}")
+    found = convert_data(str(tmp_path / "a"), f"{target}:{tmp_path / 'b'}")
     one, other = open_objects(str(tmp_path / "a")), open_objects(found.name)
     crowds = target == "yolo" and one.train.ignored.any()
     for ours, theirs in ((one.train, other.train), (one.test, other.test)):
@@ -202,7 +202,7 @@ def test_what_a_format_cannot_say_is_counted_and_told(tmp_path):
     coco_json(tmp_path / "coco" / "annotations" / "instances_train.json", [coco_image(1, "a.png")], objects)
 
     def told(source, kind):
-        found = convert_objects(f"{source}:{tmp_path / source}", f"{kind}:{tmp_path / f'{source}-{kind}'}")
+        found = convert_data(f"{source}:{tmp_path / source}", f"{kind}:{tmp_path / f'{source}-{kind}'}")
         again = read_objects(found.name)
         ignored = [each.ignored.tolist() for each in (*again.train, *again.test)]
         return found.notes, found.objects, ignored
@@ -243,7 +243,7 @@ def test_turned_photographs_keep_their_bytes_and_their_boxes(tmp_path, value, ta
         [coco_image(1, "1.jpg", size)],
         [coco_object(1, box=(left, top, right - left, bottom - top))],
     )
-    convert_objects(str(tmp_path / "a"), f"{target}:{tmp_path / 'b'}")
+    convert_data(str(tmp_path / "a"), f"{target}:{tmp_path / 'b'}")
     [image] = (tmp_path / "b").rglob("1.jpg")
     assert image.read_bytes() == path.read_bytes()
     [found] = read_objects(f"{target}:{tmp_path / 'b'}").train
@@ -256,7 +256,7 @@ def test_files_of_one_name_and_images_without_a_file_get_names_of_their_own(tmp_
         coco_json(
             tmp_path / "a" / "annotations" / f"instances_{split}.json", [coco_image(1, "x.png")], [coco_object(1)]
         )
-    convert_objects(f"coco:{tmp_path / 'a'}", f"voc:{tmp_path / 'b'}")
+    convert_data(f"coco:{tmp_path / 'a'}", f"voc:{tmp_path / 'b'}")
     names = sorted(file.name for file in (tmp_path / "b" / "JPEGImages").iterdir())
     assert names == ["x-2.png", "x.png"]
     assert (tmp_path / "b" / "ImageSets" / "Main" / "val.txt").read_text() == "x-2\n"
@@ -268,7 +268,7 @@ def test_drawn_digits_become_files(tmp_path, monkeypatch):
     monkeypatch.setattr(digits_boxes, "COUNTS", {"train": 3, "test": 2})
     digits_boxes._scenes.cache_clear()
     try:
-        found = convert_objects("digits-boxes", f"yolo:{tmp_path / 'b'}")
+        found = convert_data("digits-boxes", f"yolo:{tmp_path / 'b'}")
     finally:
         digits_boxes._scenes.cache_clear()
     assert found.images == {"train": 3, "val": 2}  # as YOLO's trainers ask for
@@ -283,15 +283,17 @@ def failing(*_):
 def test_nothing_is_left_of_what_fails(tmp_path, monkeypatch):
     root = drawn(tmp_path / "a")
     with pytest.raises(ReskerasError, match="target: 'tfrecord:x' is not one of voc:DIR, coco:DIR, yolo:DIR"):
-        convert_objects(f"coco:{root}", "tfrecord:x")
+        convert_data(f"coco:{root}", "tfrecord:x")
     with pytest.raises(ReskerasError, match="exists; remove it"):
-        convert_objects(f"coco:{root}", f"voc:{root}")
+        convert_data(f"coco:{root}", f"voc:{root}")
+    with pytest.raises(ReskerasError, match="is part of a set; convert coco:"):
+        convert_data(f"coco:{root}@2", f"voc:{tmp_path / 'b'}")
     monkeypatch.setattr(converting, "_alike", lambda *_: False)
     with pytest.raises(ReskerasError, match=r"would not be read as it was written, from image train-0\.png on"):
-        convert_objects(f"coco:{root}", f"voc:{tmp_path / 'b'}")
+        convert_data(f"coco:{root}", f"voc:{tmp_path / 'b'}")
     monkeypatch.setattr(converting, "write_bytes", failing)
     with pytest.raises(ReskerasError, match="cannot be written: there is no space left"):
-        convert_objects(f"coco:{root}", f"voc:{tmp_path / 'b'}")
+        convert_data(f"coco:{root}", f"voc:{tmp_path / 'b'}")
     assert [each.name for each in tmp_path.iterdir()] == ["a"]
 
 
@@ -306,7 +308,7 @@ def test_an_image_that_has_changed_is_named_and_nothing_is_left(tmp_path, monkey
 
     monkeypatch.setattr(converting, "read_objects", read)
     with pytest.raises(ReskerasError, match=r"train-1\.JPG"):
-        convert_objects(f"coco:{root}", f"voc:{tmp_path / 'b'}")
+        convert_data(f"coco:{root}", f"voc:{tmp_path / 'b'}")
     assert [each.name for each in tmp_path.iterdir()] == ["a"]
 
 
@@ -314,6 +316,6 @@ def test_lists_of_voc_stay(tmp_path):
     for stem in "abcd":
         voc_image(tmp_path / "a", stem, size=SIZE)
     voc_lists(tmp_path / "a", train=["a", "b"], val=["c"], trainval=["a", "b", "c"], test=["d"])
-    found = convert_objects(f"voc:{tmp_path / 'a'}", f"yolo:{tmp_path / 'b'}")
+    found = convert_data(f"voc:{tmp_path / 'a'}", f"yolo:{tmp_path / 'b'}")
     assert found.images == {"train": 2, "val": 1, "test": 1}
     assert (tmp_path / "b" / "images" / "val" / "c.png").is_file()

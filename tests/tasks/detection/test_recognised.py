@@ -112,7 +112,8 @@ def test_each_folder_is_of_one_format_and_opened_without_its_name(tmp_path, writ
     assert source.name == named.name == f"{FOLDERS[write]}:{tmp_path}"
     assert (source.train.ids, source.test.ids, source.classes) == (named.train.ids, named.test.ids, named.classes)
     assert len(source.train.labels) >= 1
-    assert open_objects(f"{tmp_path}@1").train.count == 1
+    part = open_objects(f"{tmp_path}@1")
+    assert (part.train.count, part.name) == (1, f"{source.name}@1")
 
 
 def test_every_format_of_a_folder_is_recognised_by_some_test():
@@ -153,6 +154,13 @@ def test_an_archive_is_to_be_unpacked(tmp_path, kind):
     with pytest.raises(ReskerasError) as caught:
         open_objects(f"{kind}{archive}")
     assert str(caught.value) == f"data: {archive} is an archive; unpack it and give the folder"
+
+
+def test_a_folder_called_as_a_source_is_not_that_source(tmp_path, monkeypatch):
+    voc(tmp_path / "digits")
+    monkeypatch.chdir(tmp_path)
+    assert not annotates_objects("digits")
+    assert annotates_objects("./digits")
 
 
 def test_a_folder_of_classes_stays_one(tmp_path):

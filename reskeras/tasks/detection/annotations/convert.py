@@ -47,7 +47,7 @@ class Converted:
         }
 
 
-def convert_objects(
+def convert_data(
     source: str, target: str, *, data_dir: str | Path | None = None, progress: Progress = lambda done, of: None
 ) -> Converted:
     """Write the annotated images called `source`, with their files as they are, as `target`: voc:DIR, coco:DIR or
