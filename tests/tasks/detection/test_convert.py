@@ -262,6 +262,18 @@ def test_files_of_one_name_and_images_without_a_file_get_names_of_their_own(tmp_
     assert (tmp_path / "b" / "ImageSets" / "Main" / "val.txt").read_text() == "x-2\n"
 
 
+def test_an_image_for_training_and_for_test_is_written_for_test_alone(tmp_path):
+    for name in ("x", "y"):
+        picture(tmp_path / "a" / "images" / f"{name}.png", seed=ord(name))
+    images = [coco_image(1, "x.png"), coco_image(2, "y.png")]
+    for split, found in (("train", images), ("val", images[:1])):
+        file = tmp_path / "a" / "annotations" / f"instances_{split}.json"
+        coco_json(file, found, [coco_object(each["id"]) for each in found])
+    found = convert_data(f"coco:{tmp_path / 'a'}", f"voc:{tmp_path / 'b'}")
+    assert found.images == {"train": 1, "val": 1}
+    assert found.notes == ("1 training image is also a test image and is removed from training: x.png",)
+
+
 def test_drawn_digits_become_files(tmp_path, monkeypatch):
     from reskeras.tasks.detection import digits_boxes
 

@@ -159,6 +159,22 @@ def test_of_three_folders_the_images_to_validate_are_trained_on_and_that_is_told
     assert source.notes == ("training includes the set's images for validation (1), as it has others for test",)
 
 
+def test_of_several_folders_called_images_the_innermost_has_labels_beside_it(tmp_path):
+    yolo_image(tmp_path, "images/pets/images/a.png", labels="images/pets/labels/a.png")
+    yolo_image(tmp_path, "images/pets/images/b.png", labels="images/pets/labels/b.png")
+    described(tmp_path, train="images/pets/images")
+    source = opened(tmp_path)
+    assert source.train.count == source.test.count == 1
+    assert len(source.train.labels) == len(source.test.labels) == 1
+
+
+def test_a_folder_named_for_val_and_for_test_is_for_test(tmp_path):
+    two(tmp_path, test="images/val")
+    source = opened(tmp_path)
+    assert (source.train.ids, source.test.ids) == (("images/train/a.png",), ("images/val/b.png",))
+    assert source.divided == "the set's test images"
+
+
 def test_without_labels_an_image_is_background_and_labels_without_an_image_are_told(tmp_path):
     two(tmp_path)
     yolo_image(tmp_path, "images/train/bare.png", None)
