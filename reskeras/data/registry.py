@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -59,10 +60,12 @@ def kind_of_folder(name: str, annotation: str) -> Reader | None:
 
     ReskerasError (status 2) for an archive, and for a folder of two formats.
     """
-    place = Path(name).expanduser() if name and "\0" not in name else None
-    if place and is_archive(place):
+    if not name or "\0" in name:
+        return None
+    place = Path(os.path.expanduser(name))
+    if is_archive(place):
         check_folder(place)
-    if place is None or not place.is_dir():
+    if not place.is_dir():
         return None
     found = recognised(place, annotation)
     if len(found) > 1:
@@ -97,7 +100,7 @@ def whole_and_part(name: str) -> tuple[str, int | None]:
     match = re.fullmatch(r"(.*?)@(\d{1,9})", name, re.DOTALL)
     kind, _, place = name.partition(":")
     whole = place if is_path_kind(kind) else name
-    if match is None or Path(whole).expanduser().exists():
+    if match is None or os.path.exists(os.path.expanduser(whole)):
         return name, None
     return match[1], int(match[2])
 

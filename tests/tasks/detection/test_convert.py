@@ -21,8 +21,8 @@ from tests.tasks.detection.folders import (
     voc_lists,
     voc_object,
 )
+from tests.tasks.detection.photos import object_of, photo, written
 from tests.tasks.detection.test_recognised import FOLDERS
-from tests.tasks.detection.test_turned import object_of, photo, written
 
 NAMES = {1: "cat", 3: "a dog & <cat>", 4: "no"}
 

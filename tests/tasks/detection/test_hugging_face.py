@@ -51,12 +51,12 @@ def by_hand(folder):
 
 
 def test_boxes_classes_and_splits_are_read(tmp_path):
-    two(tmp_path, {"file_name": "deep/C.PNG", "objects": {"bbox": [[5, 6, 7, 8]], "categories": [10]}})
+    two(tmp_path, {"file_name": "deep/C.PNG", "objects": {"bbox": [[5, 6, 7, 8], [1, 1, 3, 3]], "categories": [10, 2]}})
     picture(tmp_path / "train" / "deep" / "C.PNG")
     source = opened(tmp_path)
     assert by_id(source.train, source.classes) == by_hand(tmp_path / "train")
     assert by_id(source.test, source.classes) == by_hand(tmp_path / "test")
-    assert source.classes == ("0", "1", "10")  # by number
+    assert source.classes == ("0", "1", "2", "10")  # by number
     assert (source.divided, source.notes) == ("the set's test images", ())
 
 

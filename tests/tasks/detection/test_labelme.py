@@ -8,7 +8,7 @@ import pytest
 from reskeras.errors import ReskerasError
 from reskeras.tasks.detection.opening import open_objects
 from tests.tasks.detection.folders import SIZE, by_id, labelme_json, picture
-from tests.tasks.detection.test_turned import lies_on_the_object, object_of, photo, written
+from tests.tasks.detection.photos import lies_on_the_object, object_of, photo, written
 
 HEIGHT, WIDTH = SIZE
 CAT = ("cat", "rectangle", [[10, 5], [30, 20]])

@@ -8,7 +8,7 @@ import yaml
 from reskeras.errors import ReskerasError
 from reskeras.tasks.detection.opening import open_objects
 from tests.tasks.detection.folders import SIZE, by_id, picture, yolo_image
-from tests.tasks.detection.test_turned import lies_on_the_object, object_of, photo, written
+from tests.tasks.detection.photos import lies_on_the_object, object_of, photo, written
 
 HEIGHT, WIDTH = SIZE
 NAMES = ("cat", "dog")
@@ -168,10 +168,24 @@ def test_of_several_folders_called_images_the_innermost_has_labels_beside_it(tmp
     assert len(source.train.labels) == len(source.test.labels) == 1
 
 
+def test_without_images_for_training_those_to_validate_are_trained_on_and_a_lone_split_is_divided(tmp_path):
+    two(tmp_path)
+    yolo_image(tmp_path, "images/val/c.png")
+    described(tmp_path, val="images/val", test="images/train")
+    source = opened(tmp_path)
+    assert (source.train.count, source.test.count, source.divided) == (2, 1, "the set's test images")
+    assert source.notes == ()
+    described(tmp_path, val="images/val")
+    source = opened(tmp_path)
+    assert (source.train.count, source.test.count) == (1, 1)
+    assert source.notes == ("no test images: 1 of 2 images are held out for testing",)
+
+
 def test_a_folder_named_for_val_and_for_test_is_for_test(tmp_path):
     two(tmp_path, test="images/val")
     source = opened(tmp_path)
     assert (source.train.ids, source.test.ids) == (("images/train/a.png",), ("images/val/b.png",))
+    assert source.notes == ()
     assert source.divided == "the set's test images"
 
 
