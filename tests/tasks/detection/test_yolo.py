@@ -178,7 +178,10 @@ def test_without_images_for_training_those_to_validate_are_trained_on_and_a_lone
     described(tmp_path, val="images/val")
     source = opened(tmp_path)
     assert (source.train.count, source.test.count) == (1, 1)
-    assert source.notes == ("no test images: 1 of 2 images are held out for testing",)
+    assert source.notes == (
+        "no test images: 1 of 2 images are held out for testing",
+        "1 file of labels has no image and is skipped: labels/train/a.txt",
+    )
 
 
 def test_a_folder_named_for_val_and_for_test_is_for_test(tmp_path):
