@@ -35,13 +35,14 @@ SMALLEST_CANVAS, LARGEST_CANVAS = 32, 8192
     "survey",
     help=f"""Survey the images of SOURCE by class and size, and warn of problems for training.
 
-    SOURCE is {usages(CLASSES)}; or annotated images for detectors: {usages(OBJECTS)}, whose objects are counted by
-    class and compared with a detector's default anchors. Sizes are measured on at most 2,000 evenly spaced images, or
-    on all images if they are annotated.""",
+    SOURCE is {usages(CLASSES)}; or annotated images for detectors: {usages(OBJECTS)}, or just the path of such a
+    folder, whose objects are counted by class and compared with a detector's default anchors. Sizes are measured on at
+    most 2,000 evenly spaced images, or on all images if they are annotated.""",
     epilog="\b\nExamples:\n"
     "  reskeras data digits\n"
     "  reskeras data folder:photos --sheet photos.png --input-shape 64x64\n"
     "  reskeras data voc:VOC2007 --input-shape 600x1000 --sheet voc.png\n"
+    "  reskeras data export-from-roboflow --sheet boxes.png\n"
     "  reskeras data cifar10 --data-dir ~/tensorflow_datasets --recipe mine.yaml --sheet cifar.png",
 )
 @click.argument("source", shell_complete=complete_source)

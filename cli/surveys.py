@@ -97,6 +97,7 @@ def _object_facts(found: ObjectSurvey) -> list[tuple[str, str, str]]:
     where = found.anchors.where
     relative = ", ".join(f"{side / found.anchors.shorter:.0%}" for side in anchors.sides)
     return [
+        *([("format", found.format, found.name)] if found.format else []),
         ("training", f"{train:,}", f"images, {backgrounds[0]} of them without objects"),
         ("test", f"{test:,}", f"{found.divided}; {backgrounds[1]} without objects"),
         (

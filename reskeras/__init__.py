@@ -35,6 +35,7 @@ _HOMES = {
     "reproduce_all": "reskeras.experiments.reproduce",
     "HyperModel": "reskeras.tuning.hypermodel",
     "prepare_data": "reskeras.data.prepare",
+    "convert_data": "reskeras.tasks.detection.annotations.convert",
     "DetectorSpec": "reskeras.networks.detector",
     "LocaliserSpec": "reskeras.networks.localiser",
     "RefinerSpec": "reskeras.networks.refiner",

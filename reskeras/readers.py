@@ -28,13 +28,17 @@ class Reader:
 
     `usage` is how it is named: `digits`, `folder:PATH`, `tfds:NAME[/CONFIG]`. `opener`, "module:function", maps what
     follows the colon (a Path where usage says PATH, else text; the whole name where it has no colon) and a
-    `data.purpose.Purpose` to a `data.source.Source`. `beside`: what it is named by refers to files beside it.
+    `data.purpose.Purpose` to a `data.source.Source`, or to what has a `source(purpose)`. `beside`: what it is named by
+    refers to files beside it. `title` is what its format is called; `recogniser`, "module:function", says of a folder
+    whether it holds that format.
     """
 
     usage: str
     annotation: str
     opener: str
     beside: bool = False
+    title: str = ""
+    recogniser: str = ""
 
     @property
     def kind(self) -> str:
@@ -98,11 +102,26 @@ READERS = [
     Reader("folder:PATH", CLASSES, "reskeras.data.folder:open_folder"),
     Reader("csv:PATH", CLASSES, "reskeras.data.csv_table:open_csv", beside=True),
     Reader("npz:PATH", CLASSES, "reskeras.data.npz:open_npz"),
-    Reader("digits-boxes", OBJECTS, "reskeras.tasks.detection.digits_boxes:open_digits_boxes"),
-    Reader("digits-loc", OBJECTS, "reskeras.tasks.detection.digits_loc:open_digits_loc"),
-    Reader("voc:PATH", OBJECTS, "reskeras.tasks.detection.voc:open_voc"),
-    Reader("coco:PATH", OBJECTS, "reskeras.tasks.detection.coco:open_coco"),
-    Reader("tfds:NAME[/CONFIG]", OBJECTS, "reskeras.tasks.detection.tfds:open_tfds"),
+    Reader("digits-boxes", OBJECTS, "reskeras.tasks.detection.digits_boxes:read_digits_boxes"),
+    Reader("digits-loc", OBJECTS, "reskeras.tasks.detection.digits_loc:read_digits_loc"),
+    *(
+        Reader(
+            f"{kind}:PATH",
+            OBJECTS,
+            f"reskeras.tasks.detection.annotations.{module}:read_{module}",
+            title=title,
+            recogniser=f"reskeras.tasks.detection.annotations.{module}:is_{module}",
+        )
+        for kind, module, title in (
+            ("voc", "voc", "Pascal VOC"),
+            ("coco", "coco", "COCO"),
+            ("yolo", "yolo", "YOLO"),
+            ("labelme", "labelme", "LabelMe"),
+            ("openimages", "open_images", "Open Images"),
+            ("huggingface", "hugging_face", "Hugging Face metadata.jsonl"),
+        )
+    ),
+    Reader("tfds:NAME[/CONFIG]", OBJECTS, "reskeras.tasks.detection.annotations.tfds:read_tfds", title="TFDS"),
 ]
 
 
@@ -142,6 +161,12 @@ def reader_for(name: str, annotation: str) -> Reader | None:
         both = " and ".join(reader.described for reader in found[:2] if isinstance(reader, Plugin))
         raise ReskerasError(f"data: {name}: {both} are of the same kind; uninstall one of them")
     return found[0] if found else None
+
+
+def recognised(folder: Path, annotation: str) -> list[Reader]:
+    """The kinds of sources whose format `folder` holds."""
+    found = (reader for reader in READERS if reader.annotation == annotation and reader.recogniser)
+    return [reader for reader in found if resolve_name(reader.recogniser)(folder)]
 
 
 def ignored_plugins(kind: str) -> Sequence[str]:

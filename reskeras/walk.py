@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+import zipfile
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from reskeras.errors import failure
+from reskeras.errors import ReskerasError, failure
 from reskeras.printable import few
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"}
@@ -27,6 +28,7 @@ SYSTEM_FOLDERS = {
 }
 SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini"}
 NAMED = 5  # places named in a note
+ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
 
 # kinds of what is left out, in the order of the notes: singular and plural
 KINDS = {
@@ -43,6 +45,21 @@ KINDS = {
         "folders that cannot be read (permission denied?)",
     ),
 }
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is an archive by its suffix, or a zip by what it holds."""
+    return path.is_file() and (path.suffix.lower() in ARCHIVES or zipfile.is_zipfile(path))
+
+
+def check_folder(path: Path) -> None:
+    """ReskerasError (status 2) where there is no folder at `path`; of an archive it says what to do."""
+    if is_archive(path):
+        raise ReskerasError(f"data: {path} is an archive; unpack it and give the folder")
+    if path.is_file():
+        raise ReskerasError(f"data: {path} is a file; give the folder that it is in")
+    if not path.is_dir():
+        raise ReskerasError(f"data: folder not found: {path}")
 
 
 class LeftOut:

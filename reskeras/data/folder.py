@@ -17,7 +17,7 @@ from reskeras.data.purpose import Purpose
 from reskeras.data.source import Source, Split
 from reskeras.errors import ReskerasError, unknown
 from reskeras.printable import is_utf8
-from reskeras.walk import SUFFIXES, Walk, is_image
+from reskeras.walk import SUFFIXES, Walk, check_folder, is_image
 
 TEST_SHARE = 0.2
 
@@ -106,8 +106,7 @@ class _Opened:
     @classmethod
     def at(cls, path: Path, division: int = DIVISION, classes: Sequence[str] = ()) -> _Opened:
         """Walk and check; `classes` are those that are looked for, where they are known."""
-        if not path.is_dir():
-            raise ReskerasError(f"data: folder not found: {path}")
+        check_folder(path)
         walk = Walk(path)
         layout = read_layout(walk, classes)
         splits = [folder for folder in (layout.train, layout.validation, layout.test) if folder]

@@ -90,7 +90,7 @@ def _refuse_annotated(walk: Walk, folder: Path) -> None:
     if labels and not any(map(is_image, labels)):
         raise ReskerasError(
             f"data: {folder} has images and boxes in YOLO format, not one folder per class; "
-            "reskeras detect reads boxes in VOC and COCO format"
+            f"a detector reads them as yolo:{walk.root}"
         )
 
 

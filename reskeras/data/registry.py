@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -17,9 +18,61 @@ from reskeras.data.purpose import Purpose
 from reskeras.data.sample import part_of_each_class
 from reskeras.data.source import Source, Split
 from reskeras.errors import ReskerasError, failure, unknown
-from reskeras.readers import CLASSES, OBJECTS, Plugin, ignored_plugins, is_path_kind, kinds_of, reader_for, readers_of
+from reskeras.readers import (
+    CLASSES,
+    OBJECTS,
+    Plugin,
+    Reader,
+    ignored_plugins,
+    is_path_kind,
+    kinds_of,
+    reader_for,
+    readers_of,
+    recognised,
+)
+from reskeras.walk import check_folder, is_archive
 
 Data = Any  # a name, a Source, arrays or datasets: see `request.source`
+
+
+@runtime_checkable
+class Unfinished(Protocol):
+    """What a reader may give instead of a Source: data that is finished for a purpose."""
+
+    def source(self, purpose: Purpose) -> Source:
+        """The data as a Source."""
+
+
+def named_reader(name: str, annotation: str) -> tuple[str, Reader]:
+    """The reader for `annotation` of the source called `name`, and the name with its kind, which a folder may lack.
+
+    ReskerasError (status 2) where there is none, or a folder holds two formats.
+    """
+    if reader := reader_for(name, annotation):
+        return name, reader
+    if found := kind_of_folder(name, annotation):
+        return f"{found.kind}:{name}", found
+    raise unknown("data", name, [each.usage for each in readers_of(annotation)])
+
+
+def kind_of_folder(name: str, annotation: str) -> Reader | None:
+    """The reader for the format that the folder at the path `name` holds; None for what is no such folder.
+
+    ReskerasError (status 2) for an archive, and for a folder of two formats.
+    """
+    if not name or "\0" in name:
+        return None
+    place = Path(os.path.expanduser(name))
+    if is_archive(place):
+        check_folder(place)
+    if not place.is_dir():
+        return None
+    found = recognised(place, annotation)
+    if len(found) > 1:
+        *others, last = (each.title for each in found)
+        named = " or ".join(f"{each.kind}:{name}" for each in found)
+        raise ReskerasError(f"data: {name} holds {', '.join(others)} and {last} annotations; name one: {named}")
+    return found[0] if found else None
 
 
 def opened(name: str, annotation: str, purpose: Purpose) -> Source:
@@ -27,14 +80,15 @@ def opened(name: str, annotation: str, purpose: Purpose) -> Source:
     is none. Nothing is downloaded.
 
     With `@N` at its end, N of its training images and all its test images; a folder whose own name ends so is that
-    folder.
+    folder. A folder without a kind is of the one whose format it holds.
     """
-    asked, (name, part) = name, whole_and_part(name)
-    reader = reader_for(name, annotation)
-    if reader is None:
-        raise unknown("data", name, [each.usage for each in readers_of(annotation)])
+    whole, part = whole_and_part(name)
+    found, reader = named_reader(whole, annotation)
+    asked, name = found + name.removeprefix(whole), found
     source = reader.open(name, purpose)
-    if isinstance(reader, Plugin) and not isinstance(source, Source):
+    if isinstance(source, Unfinished) and not isinstance(reader, Plugin):
+        source = source.source(purpose)
+    elif isinstance(reader, Plugin) and not isinstance(source, Source):
         raise failure(f"data: {name}: {reader.described} gave a {type(source).__name__} instead of a reskeras.Source")
     notes = (*map(named, source.notes), *ignored_plugins(reader.kind))
     source = replace(source, name=name, notes=notes, given="", data_dir=purpose.data_dir)
@@ -45,7 +99,8 @@ def whole_and_part(name: str) -> tuple[str, int | None]:
     """The source that a name is about, and of how many of its training images, if it says so."""
     match = re.fullmatch(r"(.*?)@(\d{1,9})", name, re.DOTALL)
     kind, _, place = name.partition(":")
-    if match is None or (is_path_kind(kind) and Path(place).expanduser().exists()):
+    whole = place if is_path_kind(kind) else name
+    if match is None or os.path.exists(os.path.expanduser(whole)):
         return name, None
     return match[1], int(match[2])
 

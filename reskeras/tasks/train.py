@@ -190,7 +190,8 @@ def _statistics(
 def train_detector(spec: str | Path | AnySpec, data: str, recipe: str | Path | Recipe | None = None, **how: Any) -> Run:
     """Train a Faster R-CNN detector on annotated images by a recipe, into a run folder: a `DetectorRun`.
 
-    `spec` is a DetectorSpec, or whatever `reskeras.detector` accepts. `data` is voc:PATH, coco:PATH or tfds:NAME.
+    `spec` is a DetectorSpec, or whatever `reskeras.detector` accepts. `data` is the name of annotated
+    images, such as voc:PATH, or the path of their folder.
     `start` is a run to fine-tune: a classifier with the same network as the backbone, or a detector; batch norm is then
     frozen at its statistics, as in the paper, unless the recipe sets `frozen_bn`. Everything else is as in
     `reskeras.train`; the default recipe is `detector`.

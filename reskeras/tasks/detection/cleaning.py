@@ -31,7 +31,7 @@ class Annotated:
 
     `where` is its name in notes, `stored` what its bytes are read with. `boxes` float64 (k, 4) are top, left, bottom,
     right in pixels, NaN where the file has no number; `names` are the k classes, None where missing; `ignored` and
-    `crowd` bool (k,).
+    `crowd` bool (k,). `part` is the split that the set itself has the image in, train, validation or test, if any.
     """
 
     id: int | str
@@ -42,6 +42,7 @@ class Annotated:
     names: tuple[str | None, ...]
     ignored: np.ndarray
     crowd: np.ndarray
+    part: str = ""
 
     def only(self, kept: np.ndarray) -> Annotated:
         """The image with the objects where `kept` bool (k,) is true."""
@@ -60,6 +61,7 @@ class AnnotatedSet:
 
     `reader` makes `Objects.read` from images' `stored`. `classes` None: those of the cleaned training images, sorted.
     `divided` says in words what divides the set into `train` and `test`; empty where nothing does, and all are `train`.
+    `tally` has what its reader left out, `remarks` what is to be said of the division.
     """
 
     name: str
@@ -71,6 +73,12 @@ class AnnotatedSet:
     reader: Callable[[list[Any]], Read]
     mirror: bool = True
     facts: Mapping[str, Any] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+    remarks: tuple[str, ...] = ()
+
+    def source(self, purpose: Purpose) -> Source[Objects]:
+        """The source of its cleaned images, see `cleaned_source`."""
+        return cleaned_source(self, self.tally, purpose)
 
 
 def printable(name: str) -> str:
@@ -192,14 +200,30 @@ def _check_pixels(found: AnnotatedSet) -> None:
         )
 
 
+def check_once(found: AnnotatedSet) -> None:
+    """ReskerasError where two annotations of one split are of the same image: each has half of its objects, or both
+    have all."""
+    for images in (found.train, found.test):
+        seen: dict[Any, Annotated] = {}
+        for image in images:
+            if (other := seen.setdefault(image.stored, image)) is not image:
+                both = f"{other.where} and {image.where}" if other.where != image.where else f"{image.where}, twice,"
+                raise ReskerasError(
+                    f"data: {found.name} has an image with two annotations, {both} of ids {shown(other.id)} and "
+                    f"{shown(image.id)}; keep one of them"
+                )
+
+
 def cleaned_source(found: AnnotatedSet, tally: Tally, purpose: Purpose) -> Source[Objects]:
     """The source of a set's cleaned images, divided where the set does not divide them. Opened for testing, the classes
     are those of the detector, and there may be no training images.
 
-    Raises ReskerasError (status 2) when there are no images or objects to train on, or no images to test on, and for
-    boxes that are not in pixels.
+    Raises ReskerasError (status 2) when there are no images or objects to train on, or no images to test on, for boxes
+    that are not in pixels, and for an image that is annotated twice.
     """
     _check_pixels(found)
+    check_once(found)
+    tally.said += found.remarks
     name, divided = found.name, found.divided
     train, test = cleaned(apart(found.train, found.test, tally), tally), cleaned(found.test, tally)
     if not divided:

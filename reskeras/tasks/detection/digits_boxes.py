@@ -15,10 +15,8 @@ from reskeras.data.digits import TEST_SHARE
 from reskeras.data.division import divided_by_position
 from reskeras.data.drawn_digits import background, drawn_scene
 from reskeras.data.purpose import Purpose
-from reskeras.data.source import Source
-from reskeras.tasks.detection.cleaning import Annotated, AnnotatedSet, cleaned_source
-from reskeras.tasks.detection.objects import Objects, Read
-from reskeras.tasks.detection.tally import Tally
+from reskeras.tasks.detection.cleaning import Annotated, AnnotatedSet
+from reskeras.tasks.detection.objects import Read
 
 
 @dataclass(frozen=True)
@@ -38,11 +36,11 @@ Behind = Callable[[str, np.random.Generator], np.ndarray]  # a background for an
 Annotations = tuple[tuple[Annotated, ...], ...]  # the images of both splits
 
 
-def open_digits_boxes(name: str = "digits-boxes", purpose: Purpose = Purpose()) -> Source[Objects]:
+def read_digits_boxes(name: str = "digits-boxes", purpose: Purpose = Purpose()) -> AnnotatedSet:
     """900 training and 100 test images of 96x96 pixels, each with one to five digits of 15 to 60 % of its side, light
     on dark; always the same ones, whatever the purpose. Boxes are those of the ink. The digits of test images are the
     test images of `digits`."""
-    return digits_source(name, "digits with boxes", _scenes(), purpose)
+    return digits_set(name, "digits with boxes", _scenes())
 
 
 @lru_cache(maxsize=1)
@@ -50,10 +48,10 @@ def _scenes() -> Annotations:
     return annotated_digits(SCENES, lambda split, random: background(random, SCENES.size))
 
 
-def digits_source(name: str, label: str, scenes: Annotations, purpose: Purpose) -> Source[Objects]:
-    """The source of such images."""
+def digits_set(name: str, label: str, scenes: Annotations) -> AnnotatedSet:
+    """Such images as a set."""
     train, test = scenes
-    annotated = AnnotatedSet(
+    return AnnotatedSet(
         name,
         label,
         tuple(str(digit) for digit in range(10)),
@@ -63,7 +61,6 @@ def digits_source(name: str, label: str, scenes: Annotations, purpose: Purpose) 
         _reader,
         mirror=False,  # a mirrored 2 is not a 2
     )
-    return cleaned_source(annotated, Tally(), purpose)
 
 
 def annotated_digits(scenes: Scenes, behind: Behind) -> Annotations:

@@ -11,17 +11,16 @@ from PIL import Image
 
 from reskeras.data.drawn_digits import DARK, background
 from reskeras.data.purpose import Purpose
-from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
-from reskeras.tasks.detection.digits_boxes import Behind, Scenes, annotated_digits, digits_source
-from reskeras.tasks.detection.objects import Objects
+from reskeras.tasks.detection.cleaning import AnnotatedSet
+from reskeras.tasks.detection.digits_boxes import Behind, Scenes, annotated_digits, digits_set
 
 SIZE = (64, 64)
 SCENES = Scenes({"train": 2000, "test": 500}, SIZE, (1, 1), (0.15, 0.8), seed=1512_03385)
 LEAST = 0.5  # of a CIFAR image's side that a crop has
 
 
-def open_digits_loc(name: str = "digits-loc", purpose: Purpose = Purpose()) -> Source[Objects]:
+def read_digits_loc(name: str = "digits-loc", purpose: Purpose = Purpose()) -> AnnotatedSet:
     """2,000 training and 500 test images of 64x64 pixels, each with one digit of 15 to 80 % of its side, light on dark,
     the box that of its ink; always the same ones. They are on darkened random crops of CIFAR-10's training and test
     images, if these are prepared in the purpose's `data_dir`, else on made backgrounds. The digits of test images are
@@ -29,7 +28,7 @@ def open_digits_loc(name: str = "digits-loc", purpose: Purpose = Purpose()) -> S
     behind = _cifar(purpose.data_dir) if purpose.data_dir else None
     words = "digits on crops of CIFAR-10" if behind else "digits on made backgrounds"
     scenes = annotated_digits(SCENES, behind) if behind else _plain()
-    return digits_source(name, words, scenes, purpose)
+    return digits_set(name, words, scenes)
 
 
 @lru_cache(maxsize=1)

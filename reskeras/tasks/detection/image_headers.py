@@ -6,7 +6,7 @@ import io
 import mmap
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from reskeras.data.batches import READERS
+from reskeras.data.broken import reading_failure
 from reskeras.data.decode import LARGEST_IMAGE, read_image, read_stored
 from reskeras.data.image_opener import opened_image
 from reskeras.data.orientation import PNG_EXIF, UPRIGHT, orientation_of
@@ -99,3 +100,12 @@ def file_reader(images: list[StoredImage]) -> Read:
     paths = tf.constant([os.fsencode(image.path) for image in images], tf.string)
     sizes = tf.constant([image.bytes for image in images], tf.int32)
     return lambda index: read_stored(tf.gather(paths, index), tf.gather(sizes, index))
+
+
+def stored_bytes(read: Read, count: int) -> Iterator[bytes]:
+    """The bytes of the first `count` images by `Objects.read`, in order. ReskerasError (status 1) that names the first
+    one that cannot be read."""
+    try:
+        yield from tf.data.Dataset.range(count).map(read).as_numpy_iterator()
+    except tf.errors.OpError as error:
+        raise reading_failure(error) from error

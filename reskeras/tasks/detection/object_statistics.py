@@ -12,6 +12,7 @@ from reskeras.data.epoch_order import by_group
 from reskeras.data.source import Source
 from reskeras.data.survey import Sizes, size_range
 from reskeras.networks.detector_plan import DetectorPlan, Level
+from reskeras.readers import OBJECTS, reader_for
 from reskeras.tasks.detection.anchors import anchor_fields, anchor_sides
 from reskeras.tasks.detection.canvas import Canvases, scaled
 from reskeras.tasks.detection.object_warnings import capped, class_warnings, size_warnings
@@ -91,13 +92,15 @@ class ObjectCount:
 
 @dataclass(frozen=True)
 class ObjectSurvey:
-    """Statistics of a source of annotated images.
+    """Statistics of a source of annotated images, `name`, whose annotations are in the format `format`.
 
     `images`, `background` (images without objects) and `ignored` (difficult objects and crowds, which no other figure
     includes) are pairs (training, test). `most` is the largest number of objects of an image.
     """
 
     data: str
+    name: str
+    format: str
     mirror: bool
     divided: str
     images: tuple[int, int]
@@ -126,8 +129,11 @@ def survey_objects(source: Source[Objects], plan: DetectorPlan) -> ObjectSurvey:
     every, counts = _counts(splits, len(source.classes))
     classes = dict(zip(source.classes, counts, strict=True))
     anchors = survey_anchors(train, source.classes, plan)
+    reader = reader_for(source.name, OBJECTS)
     return ObjectSurvey(
         data=source.label,
+        name=source.name,
+        format=reader.title if reader else "",
         mirror=source.mirror,
         divided=source.divided,
         images=_pair(split.count for split in splits),

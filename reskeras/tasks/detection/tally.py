@@ -15,6 +15,8 @@ NOTES = {
         "annotated image is missing or cannot be read and is skipped",
         "annotated images are missing or cannot be read and are skipped",
     ),
+    "unlabelled": ("image is in no annotation and is skipped", "images are in no annotation and are skipped"),
+    "orphaned": ("file of labels has no image and is skipped", "files of labels have no image and are skipped"),
     "outlying": (
         "image has a path outside the folder and is skipped",
         "images have paths outside the folder and are skipped",
@@ -39,6 +41,14 @@ NOTES = {
     "resized": (
         "image differs in size from its annotation; its actual size is used",
         "images differ in size from their annotations; their actual sizes are used",
+    ),
+    "outlined": (
+        "object has the box around its segmentation, having none of its own",
+        "objects have the boxes around their segmentations, having none of their own",
+    ),
+    "shapeless": (
+        "shape without an area, a line or a point, is skipped",
+        "shapes without an area, lines or points, are skipped",
     ),
     "astray": ("object belongs to no image and is skipped", "objects belong to no image and are skipped"),
     "classless": (

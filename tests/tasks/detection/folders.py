@@ -73,3 +73,44 @@ def coco_json(path, images, annotations, categories=None):
         )
     )
     return path
+
+
+def yolo_image(root, name, lines=("0 0.5 0.5 0.5 0.5",), size=SIZE, labels=None):
+    """One image of a YOLO folder, such as images/train/a.png, and its labels, unless `lines` is None."""
+    pixels = picture(root / name, size, seed=len(name))
+    if lines is not None:
+        file = root / (labels or name.replace("images/", "labels/"))
+        file = file.with_suffix(".txt")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(f"{line}\n" for line in lines))
+    return pixels
+
+
+def labelme_json(path, shapes, image, size=SIZE, **more):
+    """One JSON of LabelMe; `shapes` are (label, shape_type, points)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = {
+        "version": "5.5.0",
+        "flags": {},
+        "shapes": [
+            {"label": label, "points": points, "group_id": None, "shape_type": kind, "flags": {}}
+            for label, kind, points in shapes
+        ],
+        "imagePath": image,
+        "imageData": None,
+        "imageHeight": size[0],
+        "imageWidth": size[1],
+    }
+    path.write_text(json.dumps({**data, **more}))
+    return path
+
+
+def by_id(split, classes):
+    """The boxes of each image as lists of (class, left, top, right, bottom), by the image's id."""
+    found = {}
+    for index, number in enumerate(split.ids):
+        boxes, labels, _ = split.rows(index)
+        found[number] = [
+            (classes[label], *box[[1, 0, 3, 2]].tolist()) for box, label in zip(boxes, labels, strict=True)
+        ]
+    return found

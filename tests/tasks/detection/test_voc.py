@@ -285,6 +285,6 @@ def test_opening_reads_headers_and_decodes_nothing(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["voc", "voc:", "voc2007", "pascal:/data", "folder:/data", ""])
 def test_unknown_names_of_sources_are_refused_with_the_choices(name):
-    with pytest.raises(ReskerasError, match=r"voc:PATH, coco:PATH, tfds:NAME\[/CONFIG\]") as caught:
+    with pytest.raises(ReskerasError, match=r"voc:PATH, coco:PATH, yolo:PATH, .*tfds:NAME\[/CONFIG\]") as caught:
         open_objects(name)
     assert caught.value.status == 2

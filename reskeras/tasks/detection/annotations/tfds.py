@@ -15,12 +15,12 @@ from reskeras.data.batches import READERS, pipeline_options
 from reskeras.data.prepared import TEST_NAMES, mirrors
 from reskeras.data.purpose import Purpose
 from reskeras.data.records import Records, record_facts, split_records
-from reskeras.data.source import Source
 from reskeras.data.tfds_builder import first_line, opened_builder
 from reskeras.errors import ReskerasError, failure
-from reskeras.tasks.detection.cleaning import Annotated, AnnotatedSet, as_shown, cleaned_source, printable
+from reskeras.tasks.detection.annotations.folder import split_in
+from reskeras.tasks.detection.cleaning import Annotated, AnnotatedSet, as_shown, printable
 from reskeras.tasks.detection.image_headers import header
-from reskeras.tasks.detection.objects import Objects, Read
+from reskeras.tasks.detection.objects import Read
 from reskeras.tasks.detection.tally import Tally
 
 FLAGS = {"is_difficult": "ignored", "is_crowd": "crowd"}
@@ -28,7 +28,7 @@ IDS = ("image/id", "image/filename")
 Place = tuple[str, int]  # split, index of the record
 
 
-def open_tfds(name: str, purpose: Purpose) -> Source[Objects]:
+def read_tfds(name: str, purpose: Purpose) -> AnnotatedSet:
     """The TFDS data set `name`, which must be prepared in the purpose's `data_dir` (default: TFDS' own folder), with
     features image and objects: a sequence of bbox, label and optionally is_difficult and is_crowd.
 
@@ -58,7 +58,7 @@ def open_tfds(name: str, purpose: Purpose) -> Source[Objects]:
             test, divided = found, f"the set's {split} split"
         else:
             train += found
-    annotated = AnnotatedSet(
+    return AnnotatedSet(
         f"tfds:{name}",
         name,
         tuple(builder.info.features["objects"].feature["label"].names),
@@ -68,8 +68,8 @@ def open_tfds(name: str, purpose: Purpose) -> Source[Objects]:
         lambda places: _reader(records, places),
         mirrors(builder.info.name),
         record_facts(builder, {split: each.sizes for split, each in records.items()}),
+        tally,
     )
-    return cleaned_source(annotated, tally, purpose)
 
 
 def _wanted(builder: Any, name: str) -> dict[str, Any]:
@@ -138,7 +138,8 @@ def _annotated(
                 tally.add("imageless", where)
                 continue
             one = _image(number, where, (split, index), image.size, example["objects"], classes)
-            found.append(replace(one, boxes=as_shown(one.boxes, None, image, where, tally)))
+            boxes = as_shown(one.boxes, None, image, where, tally)
+            found.append(replace(one, boxes=boxes, part=split_in(split)))
     except (tf.errors.OpError, UnicodeDecodeError) as error:  # the latter if TensorFlow's message quotes the record
         why = f": {printable(first_line(error))}" if isinstance(error, tf.errors.OpError) else ""
         raise failure(f"data: a record of split {split} in {builder.data_dir} is broken{why}") from error
@@ -171,7 +172,8 @@ def _image(
         stored=place,
         size=size,
         boxes=boxes * [*size, *size],
-        **flags,
+        ignored=flags["ignored"],
+        crowd=flags["crowd"],
         names=tuple(classes[label] if 0 <= label < len(classes) else None for label in labels),
     )
 

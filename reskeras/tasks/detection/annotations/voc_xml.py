@@ -14,6 +14,7 @@ from reskeras.tasks.detection.cleaning import class_name
 
 LARGEST_XML = 10_000_000  # bytes
 CORNERS = ("ymin", "xmin", "ymax", "xmax")
+DATUMARO = ("database", "annotation", "image")  # of <source>
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,10 @@ def read_annotation(file: Path) -> Annotation:
     """The annotation in `file`.
 
     VOC's corners are inclusive pixels, counted from 1: (xmin, xmax) = (1, 10) covers 0 to 10. Equal corners would be a
-    box of one pixel; annotation tools write them for a mere click, so they are kept as an empty box. Raises ValueError
-    with a short reason for a file that is not an annotation or cannot be read.
+    box of one pixel; annotation tools write them for a mere click, so they are kept as an empty box. CVAT, which
+    exports by Datumaro, writes continuous corners counted from 0 instead, and three times Unknown as the source, by
+    which it is recognised. Raises ValueError with a short reason for a file that is not an annotation or cannot be
+    read.
     """
     try:
         root = _tree(read_bounded(file, LARGEST_XML))
@@ -48,7 +51,9 @@ def read_annotation(file: Path) -> Annotation:
     boxes = np.array([[_number(each.find(f"bndbox/{corner}")) for corner in CORNERS] for each in objects], np.float64)
     boxes = boxes.reshape(-1, 4)
     low, high = boxes[:, :2], boxes[:, 2:]
-    boxes = np.concatenate([np.where(high > low, low - 1, low), high], axis=1)
+    if not all(_text(root.find(f"source/{part}")) == "Unknown" for part in DATUMARO):
+        low = np.where(high > low, low - 1, low)
+    boxes = np.concatenate([low, high], axis=1)
     height, width = (_number(root.find(f"size/{side}")) for side in ("height", "width"))
     filename = _text(root.find("filename"))
     return Annotation(
