@@ -122,7 +122,12 @@ def measured_overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
     In float64, so that for boxes of whole pixels reaching a threshold does not depend on rounding.
     """
-    a, b = a.astype(np.float64)[:, np.newaxis], b.astype(np.float64)[np.newaxis]
+    return paired_overlaps(a[:, np.newaxis], b[np.newaxis])
+
+
+def paired_overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The same of each box of `a` (..., 4) with its own one of `b` (..., 4), which broadcast: (...)."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     shared = np.prod(np.maximum(sides, 0), axis=-1)
     areas = [np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1) for boxes in (a, b)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from reskeras.errors import ReskerasError
 
+LEAST_TILE, LARGEST_TILE = 32, 8192  # pixels
 CANONICAL = 224.0  # pixels: regions are pooled at the scales where their side is nearest to this, ImageNet's crop
 
 
@@ -52,6 +53,28 @@ class Options:
         if self.shorter:
             words = [f"shorter sides of {_listed(self.shorter)} pixels"]
         return ", ".join([*words, *(["refined and voted"] if self.refine else [])])
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Prediction in square tiles of `side` pixels of the image, each of which overlaps its neighbours by at least
+    `overlap` pixels (default: a quarter of the side), and in the whole image: for small objects in large images."""
+
+    side: int
+    overlap: int | None = None
+
+    def __post_init__(self) -> None:
+        if not LEAST_TILE <= self.side <= LARGEST_TILE:
+            raise ReskerasError(f"tile: {self.side:,}: should be {LEAST_TILE} to {LARGEST_TILE:,} pixels")
+        if self.overlap is not None and not 0 <= self.overlap <= self.side // 2:
+            raise ReskerasError(
+                f"tile-overlap: {self.overlap:,}: should be 0 to half of the tile's side, {self.side // 2:,} pixels"
+            )
+
+    @property
+    def shared(self) -> int:
+        """The least overlap, in pixels."""
+        return self.side // 4 if self.overlap is None else self.overlap
 
 
 def _listed(scales: tuple[float, ...]) -> str:
