@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -29,6 +29,7 @@ BT709 = 1  # the colours of high definition, as FFmpeg numbers them
 
 WHOLE = Fraction(19, 20)  # of the length that a file says; a second less is no sign of a break either
 INSTALL = "pip install 'reskeras[video]'"
+Broken = Callable[[str, ReskerasError], None]
 Draw = Callable[[np.ndarray, Fraction], None]
 
 
@@ -112,6 +113,27 @@ def _length(container: Any, stream: Any) -> Fraction | None:
     return Fraction(container.duration, 10**6) if container.duration and len(container.streams) == 1 else None
 
 
+def opened(paths: Sequence[str | Path], broken: Broken | None = None) -> list[Video]:
+    """The videos at `paths`. With `broken`, which is called with the path and the error, without those that cannot be
+    read."""
+    videos = []
+    for path in paths:
+        with skipped(path, broken):
+            videos.append(open_video(path))
+    return videos
+
+
+@contextmanager
+def skipped(path: str | Path, broken: Broken | None) -> Iterator[None]:
+    """Call `broken`, if it is given, with the path and a ReskerasError of the block, which then ends."""
+    try:
+        yield
+    except ReskerasError as error:
+        if broken is None:
+            raise
+        broken(str(path), error)
+
+
 @contextmanager
 def written_video(path: Path, like: Video) -> Iterator[Draw]:
     """Write the MP4 file `path`: a function that takes each frame, uint8 of the size of `like`, and its time, for as
@@ -167,7 +189,10 @@ def _opened(path: Path, av: Any) -> Iterator[Any]:
     with av.open(f"file:{path}", options=dict(OPTIONS)) as container:
         if not container.streams.video:
             raise failure(f"video: {path} has no video track")
-        _check_size(path, container.streams.video[0].codec_context)
+        context = container.streams.video[0].codec_context
+        if context is None:
+            raise failure(f"video: {path} is of a kind that cannot be decoded, or is broken")
+        _check_size(path, context)
         yield container
 
 

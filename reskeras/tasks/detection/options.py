@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reskeras.errors import ReskerasError
+from reskeras.errors import ReskerasError, unknown
 
 LEAST_TILE, LARGEST_TILE = 32, 8192  # pixels
 CANONICAL = 224.0  # pixels: regions are pooled at the scales where their side is nearest to this, ImageNet's crop
@@ -85,3 +86,16 @@ def check_score(score: float | None) -> None:
     """ReskerasError for a score threshold out of range."""
     if score is not None and not 0 <= score < 1:
         raise ReskerasError(f"score: {score:g}: should be 0 or more, and below 1")
+
+
+def class_numbers(known: Sequence[str], wanted: str | Sequence[str] | None) -> list[int] | None:
+    """The numbers of some classes, in their order; None for all. ReskerasError for one that is not `known`, or none."""
+    if wanted is None:
+        return None
+    names = [wanted] if isinstance(wanted, str) else [*wanted]
+    if not names:
+        raise ReskerasError("classes: none are named; leave them out for all")
+    for name in names:
+        if name not in known:
+            raise unknown("classes", name, known)
+    return sorted({[*known].index(name) for name in names})

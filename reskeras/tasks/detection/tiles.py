@@ -12,7 +12,8 @@ from reskeras.tasks.detection.average_precision import Detections, paired_overla
 from reskeras.tasks.detection.options import Tiling
 
 MOST_TILES = 10_000  # of an image
-EDGE = 1 / 64  # of a tile's side: a box that ends within so much of an inner border may be part of an object
+EDGE = 1 / 32  # of a tile's side: a box that ends within so much of an inner border may be part of an object, whose
+# edge there a detector places only roughly
 
 Tile = tuple[int, int, int, int]  # top, left, bottom, right, in pixels of the image
 
@@ -97,4 +98,4 @@ def _within(box: np.ndarray, tiles: np.ndarray) -> np.ndarray:
 
 def _meeting(boxes: np.ndarray, one: np.ndarray) -> np.ndarray:
     """Which of the boxes (n, 4) have anything in common with one (4,)."""
-    return ((boxes[:, :2] < one[2:]) & (boxes[:, 2:] > one[:2])).all(axis=1)
+    return np.logical_and.reduce((boxes[:, :2] < one[2:]) & (boxes[:, 2:] > one[:2]), axis=1)
