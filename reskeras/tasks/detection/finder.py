@@ -25,6 +25,7 @@ from reskeras.tasks.detection.tiles import Tile, View, merged, tiles_of
 Broken = Callable[[str, ReskerasError], None]
 Progress = Callable[[int, int], None]
 Canvas = tuple[int, ...]
+JOINED = 256  # frames whose detections are copied together
 NOTHING = Detections(
     np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros((0, 4), np.float32)
 )
@@ -62,13 +63,15 @@ class Finder:
     ) -> VideoDetections:
         """The detections in a video. `take` gets every frame in order, with its own: few are held at a time."""
         times: list[float] = []
-        rows: list[Detections] = [NOTHING]
+        parts, rows = [NOTHING], [NOTHING]
         for frame, found in self._looked(video.frames()):
             take(frame, found)
             times.append(float(frame.time))
             rows.append(replace(found, image=np.full(len(found.scores), frame.number, np.int32)))
+            if len(rows) == JOINED:  # what rows are views of are whole batches, mostly of padding
+                parts, rows = [*parts, Detections.joined(rows)], [NOTHING]
             progress(len(times), max(video.count, len(times)))
-        every = Detections.joined(rows)
+        every = Detections.joined([*parts, *rows])
         return VideoDetections(str(video.path), video.size, float(video.rate), self.classes, np.array(times), every)
 
     def _size(self, path: str | Path) -> tuple[int, int]:

@@ -112,6 +112,9 @@ def test_images_are_ranked_by_how_much_went_wrong():
     assert [each.describe() for each in ranks] == ["2 missed, 1 confused", "1 duplicate"]
     assert [each.wrong for each in ranks] == [3, 1]
     assert len(ranks[0].counts) == len(RANK_KINDS)
+    unsure = mistakes(detected([(3, CAT, 0.4, *BOX)]), scene, NAMES)
+    assert [each.image for each in image_ranks(unsure, scene)] == [1, 0, 3]  # what is found with 0.4 is missed
+    assert [each.image for each in image_ranks(unsure, scene, score=0.4)] == [1, 0]
 
 
 @pytest.mark.parametrize("seed", range(5))
