@@ -52,10 +52,10 @@ def test_a_folder_of_images_and_videos(run, folder, tmp_path):
     assert {row["seconds"] for row in rows if row["frame"] == "3"} == {"1.500"}
 
 
-def test_images_alone_have_the_csv_and_the_json_that_they_had(run, folder):
+def test_images_alone_have_the_csv_and_the_json_that_they_had(run, folder, tmp_path):
     image = next(folder.glob("*.png"))
-    titles = printed("detect", "predict", run, image, "--csv", "-").splitlines()[0]
-    assert titles == "image,class,score,top,left,bottom,right"
+    printed("detect", "predict", run, image, "--csv", tmp_path / "found.csv")
+    assert (tmp_path / "found.csv").read_text().splitlines()[0] == "image,class,score,top,left,bottom,right"
     text = printed("detect", "predict", run, image, "--json")
     assert list(json.loads(text)[0]) == ["path", "size", "detections"]
     assert text == json.dumps(json.loads(text), indent=2) + "\n"
@@ -107,7 +107,10 @@ def test_a_broken_video_is_told_and_the_others_are_done(run, folder, tmp_path):
         (["{folder}", "--tile-overlap", 5], "--tile-overlap needs --tile PIXELS"),
         (["{folder}", "--classes", "disk"], "classes: 'disk' is not one of disc, square; did you mean disc?"),
         (["{folder}", "--yolo", "{folder}"], "yolo: {folder} already exists; name a new folder"),
-        (["{folder}", "--coco", "f.json", "--annotations", "none.json"], "annotations: file not found: none.json"),
+        (
+            ["{folder}/*.png", "--coco", "f.json", "--annotations", "none.json"],
+            "annotations: file not found: none.json",
+        ),
         (["{folder}", "--annotations", "none.json"], "annotations: the ids are for --coco FILE, which is not given"),
     ],
 )
