@@ -107,7 +107,7 @@ class Writing:
 
     def __init__(self, places: Places, classes: Sequence[str], score: float, ids: CocoIds | None):
         self.places, self.classes, self.score, self.ids = places, classes, score, ids
-        self.names = {DETECTIONS_FILE.partition(".")[0], CLASSES_FILE.partition(".")[0]}
+        self.names = {CLASSES_FILE.partition(".")[0]}  # of no image, since YOLO's text of it would have the same
         self.named: list[str] = []
         self.of_classes = _folder_names(classes)
 

@@ -131,12 +131,11 @@ class Detector:
         return tuple(len(each.canvases) for each in self.members)
 
     def placed(self, images: tf.Tensor, canvas: int | None = None) -> tuple[list[Placed], tf.Tensor]:
-        """Encoded image files, strings (B,), or pixels uint8 (B, h, w, 3), as `place` places each of them. Runs in a
-        graph."""
+        """The images that `found` takes, as `place` places each of them. Runs in a graph."""
         spec, channels = tf.TensorSpec, self.plan.input_shape[-1]
-        pixels_of = decode if images.dtype == tf.string else with_channels
+        pixels = decode if images.dtype == tf.string else with_channels
         views, chosen = tf.map_fn(
-            lambda image: self.place(pixels_of(image, channels), canvas),
+            lambda image: self.place(pixels(image, channels), canvas),
             images,
             fn_output_signature=(
                 tuple((spec([*size, channels]), spec([4]), spec([2]), spec([2])) for size in self._sizes(canvas)),
