@@ -57,6 +57,7 @@ setup(
         "bench": ["torch>=2.13,<2.14"],
         "remote": ["fsspec>=2025.3,<2028", "s3fs>=2025.3,<2028", "gcsfs>=2025.3,<2028"],  # s3:// and gs://
         "detect": ["pycocotools>=2.0.8,<3"],  # COCO's figures of detectors
+        "video": ["av>=16,<19"],  # FFmpeg, for `detect predict` on videos
         "test": [
             "pytest>=8,<10",
             "pytest-xdist>=3.5,<4",
@@ -67,6 +68,7 @@ setup(
             "selenium>=4.20,<5",
             "safetensors>=0.4,<1",
             "pycocotools>=2.0.8,<3",
+            "av>=16,<19",
             "torch>=2.13,<2.14",
             "jsonschema>=4.20,<5",
             "s3fs>=2025.3,<2028",

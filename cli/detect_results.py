@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from reskeras.tasks.detection.by_map import ByMap
     from reskeras.tasks.detection.coco_precision import CocoPrecision
     from reskeras.tasks.detection.detection_evaluation import DetectionEvaluation
-    from reskeras.tasks.detection.detections import ImageDetections
+    from reskeras.tasks.detection.detections import Found, VideoDetections
     from reskeras.tasks.detection.mistakes import Mistakes
     from reskeras.tasks.detection.run import DetectorRun
 
@@ -125,10 +125,12 @@ def _echo_mistakes(found: Mistakes) -> None:
         echo(f"{found.missed_unproposed:,} of the missed objects are not covered by any proposal")
 
 
-def echo_detections(found: Sequence[ImageDetections]) -> None:
-    """Print a line for each object of each image, by descending score."""
+def echo_detections(found: Sequence[Found]) -> None:
+    """Print a line for each object of each image, by descending score, and a table for each video."""
+    from reskeras.tasks.detection.detections import VideoDetections
+
     rows = []
-    for image in found:
+    for image in (each for each in found if not isinstance(each, VideoDetections)):
         if not image.detections:
             rows.append([image.path, "nothing", *[""] * 5])
         rows += [
@@ -136,7 +138,32 @@ def echo_detections(found: Sequence[ImageDetections]) -> None:
             for place, each in enumerate(image.detections)
         ]
     titles = ("score", "top", "left", "bottom", "right")
-    table([Column("image"), Column("class"), *(Column(title, right=True) for title in titles)], rows)
+    if rows:
+        table([Column("image"), Column("class"), *(Column(title, right=True) for title in titles)], rows)
+    for place, video in enumerate(each for each in found if isinstance(each, VideoDetections)):
+        if rows or place:
+            echo()
+        _echo_video(video)
+
+
+def _echo_video(video: VideoDetections) -> None:
+    """Print what is found in a video, by class."""
+    import numpy as np
+
+    height, width = video.size
+    heading(
+        video.path,
+        f"{len(video):,} frames of {height}x{width} pixels, {video.duration:.1f} s, {video.rate:.4g} per second",
+    )
+    rows = []
+    for label, name in enumerate(video.classes):
+        counts = np.bincount(video.found.image[video.found.labels == label], minlength=len(video))
+        shown = np.flatnonzero(counts)
+        if len(shown):
+            first, last = (f"{video.times[frame]:.2f} s" for frame in (shown[0], shown[-1]))
+            rows.append([name, f"{counts.sum():,}", f"{len(shown):,}", f"{counts.max():,}", first, last])
+    titles = ("found", "in frames", "most in one", "first", "last")
+    table([Column("class"), *(Column(title, right=True) for title in titles)], rows or [["nothing", *[""] * 5]])
 
 
 def _share(value: float | None) -> str:

@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ import click
 
 from reskeras.addresses import named
 from reskeras.printable import printable
-from reskeras.strict_json import to_json
+from reskeras.strict_json import json_list, to_json
 from reskeras.verbosity import Verbosity, verbosity
 
 GAP = "  "
@@ -140,6 +140,12 @@ def columns_here() -> int:
 def emit_json(data: Any) -> None:
     """Print one JSON document on stdout, in ASCII; numbers that are not finite become null."""
     click.echo(named(to_json(data, indent=2)))
+
+
+def emit_json_list(entries: Iterable[Any]) -> None:
+    """Print a list as `emit_json` would, of which one entry at a time is held."""
+    for part in json_list(entries, indent=2):
+        click.echo(named(part), nl=False)
 
 
 def heading(text: str, aside: str = "") -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import wraps
 from math import inf
@@ -13,6 +13,7 @@ import click
 
 from reskeras.errors import ReskerasError, failure
 from reskeras.image_files import ImageFiles
+from reskeras.walk import is_video
 
 from .completion import complete_data
 from .output import echo, note
@@ -82,21 +83,28 @@ class Broken:
         self.errors[path] = message
         echo(f"reskeras: {message}", err=True)
 
-    def told(self, results: Iterable[Any]) -> list[dict[str, Any]]:
-        """An entry for each file, in order: its result, a dataclass, or its path and the `error`."""
+    def told(self, results: Iterable[Any]) -> Iterator[dict[str, Any]]:
+        """The entries for each file, in order: its result, a dataclass, or those of a sequence of them, or its path and
+        the `error`."""
         of_files = iter(results)
-        return [
-            {"path": self.found.name(str(path)), "error": self.errors[str(path)]}
-            if str(path) in self.errors
-            else asdict(next(of_files))
-            for path in self.found.paths
-        ]
+        for path in map(str, self.found.paths):
+            if path in self.errors:
+                yield {"path": self.found.name(path), "error": self.errors[path]}
+            else:
+                yield from map(asdict, singles([next(of_files)]))
 
     def finish(self) -> None:
         """Raise a `failure` with their number, if there are any."""
         if self.errors:
             count = sum(str(path) in self.errors for path in self.found.paths)
-            raise failure(f"image: {count:,} of {len(self.found.paths):,} images could not be read")
+            what = "files" if any(map(is_video, self.found.paths)) else "images"
+            raise failure(f"image: {count:,} of {len(self.found.paths):,} {what} could not be read")
+
+
+def singles(results: Iterable[Any]) -> Iterator[Any]:
+    """The results, and those in results that are sequences of them, such as the frames of a video."""
+    for each in results:
+        yield from each if isinstance(each, Sequence) else [each]
 
 
 def run_and_images(paths: tuple[Path, ...]) -> tuple[Path, tuple[Path, ...]]:

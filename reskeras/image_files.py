@@ -1,4 +1,4 @@
-"""Image files as people name them: one or several, folders, patterns that a shell did not expand, standard input."""
+"""Image and video files as people name them: one or several, folders, patterns not expanded, standard input."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from reskeras.addresses import is_address
 from reskeras.errors import ReskerasError, failure
 from reskeras.files import local_path, scratch, write_bytes
-from reskeras.walk import SUFFIXES, Walk, is_image
+from reskeras.walk import SUFFIXES, VIDEO_SUFFIXES, Walk, is_image, is_video
 
 STDIN = "-"
 LARGEST_INPUT = 1 << 30  # bytes of standard input
@@ -38,9 +38,10 @@ def several(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) ->
 
 
 @contextmanager
-def image_files(given: Sequence[str | Path]) -> Iterator[ImageFiles]:
+def image_files(given: Sequence[str | Path], videos: bool = False) -> Iterator[ImageFiles]:
     """The image files that are meant by names of files, folders (all that is below them), patterns such as
-    `photos/*.jpg`, and `-`, which is one image on standard input and lasts as long as the block.
+    `photos/*.jpg`, and `-`, which is one image on standard input and lasts as long as the block. With `videos` those
+    too.
 
     Raises ReskerasError (status 2) for a name that is not a file, a pattern that matches none, and a folder without
     images.
@@ -57,7 +58,7 @@ def image_files(given: Sequence[str | Path]) -> Iterator[ImageFiles]:
                 found.names[str(kept)] = STDIN
             else:
                 for path in _matching(_here(name)):
-                    found.paths += _below(path, found.notes) if path.is_dir() else [path]
+                    found.paths += _below(path, found.notes, videos) if path.is_dir() else [path]
         yield found
 
 
@@ -79,19 +80,21 @@ def _matching(name: str) -> list[Path]:
     return matches
 
 
-def _below(folder: Path, notes: list[str]) -> list[Path]:
+def _below(folder: Path, notes: list[str], videos: bool) -> list[Path]:
     walk = Walk(folder)
     files = walk.files(folder)
-    images = [file for file in files if is_image(file)]
-    if not images:
+    chosen = [file for file in files if is_image(file) or (videos and is_video(file))]
+    what = "images or videos" if videos else "images"
+    if not chosen:
+        suffixes = SUFFIXES | VIDEO_SUFFIXES if videos else SUFFIXES
         raise ReskerasError(
-            f"image: {folder} has no images ({', '.join(sorted(SUFFIXES))})"
+            f"image: {folder} has no {what} ({', '.join(sorted(suffixes))})"
             + "".join(f"; {note}" for note in walk.left_out.notes()[:2])
         )
     notes += walk.left_out.notes()
-    if len(images) < len(files):
-        notes.append(f"skipped {len(files) - len(images):,} files of {folder} that are not images")
-    return images
+    if len(chosen) < len(files):
+        notes.append(f"skipped {len(files) - len(chosen):,} files of {folder} that are not {what}")
+    return chosen
 
 
 def _standard_input() -> bytes:

@@ -13,6 +13,7 @@ from reskeras.errors import ReskerasError, failure
 from reskeras.printable import few
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"}
+VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"}
 # made by storage devices, archivers and interpreters, not by whoever sorted the images; compared in lower case
 SYSTEM_FOLDERS = {
     "@eadir",
@@ -205,6 +206,11 @@ def is_hidden(name: str) -> bool:
 def is_image(file: Path) -> bool:
     """Whether a file is an image by its suffix."""
     return file.suffix.lower() in SUFFIXES
+
+
+def is_video(file: Path) -> bool:
+    """Whether a file is a video by its suffix."""
+    return file.suffix.lower() in VIDEO_SUFFIXES
 
 
 def count_images(folder: str | Path) -> int:

@@ -25,7 +25,7 @@ from reskeras.files.devices import is_device, send
 from reskeras.files.folder_lock import LOCK_FILE, only_writer
 from reskeras.files.refusals import LAUNCHED, STUCK, InUse, Unwritable, reason, refusals_told
 from reskeras.files.workspaces import locked_workspace, make, sync
-from reskeras.strict_json import to_json
+from reskeras.strict_json import json_list, to_json
 
 __all__ = ["LAUNCHED", "LOCK_FILE", "STUCK", "InUse", "Transfers", "Unwritable"]
 __all__ += ["is_there", "mirror_of", "only_writer", "place_of", "reason"]
@@ -145,19 +145,33 @@ def write_json(path: str | Path, data: Any, indent: int | None = 2, durable: boo
     write_text(path, to_json(data, indent) + "\n", durable)
 
 
+def write_parts(path: str | Path, parts: Iterable[str]) -> None:
+    """Replace `path` by a text as `write_text` does, of which one part at a time is held."""
+    with atomic_file(path) as beside, open(beside, "wb") as file:
+        for part in parts:
+            file.write(named(part).encode("utf-8", "backslashreplace"))
+
+
+def write_json_list(path: str | Path, entries: Iterable[Any], indent: int | None = None) -> None:
+    """The same of `entries` as a JSON list."""
+    write_parts(path, json_list(entries, indent))
+
+
 def write_csv(path: str | Path, rows: Iterable[Iterable[Any]]) -> None:
-    """Replace `path` by `rows`, the first of which are the titles; see `csv_text`."""
-    write_text(path, csv_text(rows))
+    """The same of `rows`, the first of which are the titles; see `csv_text`."""
+    write_parts(path, map(_csv_line, rows))
 
 
 def csv_text(rows: Iterable[Iterable[Any]]) -> str:
     """`rows` as CSV; a text that a spreadsheet would run as a formula gets an apostrophe before it."""
-    lines = []
-    for row in rows:  # the writer quotes only those line ends that its own lineterminator contains
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\r\n").writerow([_inert(cell) for cell in row])
-        lines.append(text.getvalue().removesuffix("\r\n") + "\n")
-    return "".join(lines)
+    return "".join(map(_csv_line, rows))
+
+
+def _csv_line(row: Iterable[Any]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow([_inert(cell) for cell in row])
+    # the writer quotes only those line ends that its own lineterminator contains
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def copy_file(source: Path, target: Path, durable: bool = False) -> None:

@@ -150,6 +150,15 @@ class DetectionSpec(Spec):
     overlap: Annotated[
         Share, Field(description="IoU above which the lower-scoring of two boxes of a class is suppressed")
     ] = 0.5
+    suppression: Annotated[
+        Literal["hard", "linear", "gaussian"],
+        Field(
+            description="hard: the suppressed box is dropped; soft-NMS (arXiv:1704.04503) lowers its score instead. "
+            "linear: times 1 - IoU, above overlap; gaussian: of every box, times exp(-IoU^2 / sigma)"
+        ),
+    ] = "hard"
+    sigma: Annotated[float, within(0, 10, above=True), Field(description="Width of the gaussian suppression")] = 0.5
+    class_agnostic: Annotated[bool, Field(description="Boxes also suppress those of other classes")] = False
     most: Annotated[int, whole(1, 1000), Field(description="Maximum number of boxes per image")] = 100
 
 

@@ -33,6 +33,7 @@ ARGUMENTS: Mapping[str, tuple[str, Any]] = {
     "box_nms_thresh": ("detections.overlap", 0.5),
     "box_detections_per_img": ("detections.most", 100),
 }
+SUPPRESSION = {"suppression": "hard", "class_agnostic": False}  # of all of torchvision's detectors
 OF_TRAINING = {  # fields that change nothing in testing
     "proposals.positive",
     "proposals.negative",
@@ -90,6 +91,7 @@ def layout_of_detector(spec: DetectorSpec) -> WeightLayout:
 
 def check_same(spec: DetectorSpec, theirs: Mapping[str, Any]) -> None:
     """Raise ReskerasError where a detector tests images in another way than torchvision's with the fields `theirs`."""
+    theirs = {**theirs, "detections": {**theirs.get("detections", {}), **SUPPRESSION}}
     own, other = (dict(flat({name: each.get(name) for name in theirs})) for each in (_tested(spec), theirs))
     found = [each for each in changes(other, own) if each.field in other and each.field not in OF_TRAINING]
     if spec.decided().geometry != FASTER_RCNN["geometry"]:

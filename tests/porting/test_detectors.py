@@ -288,5 +288,7 @@ def test_weights_are_only_for_what_torchvision_would_compute(tmp_path):
         check_same(spec(geometry="exact"), {})
     with pytest.raises(ReskerasError, match=r"resize.antialias True instead of False"):
         check_same(spec(resize={**FASTER_RCNN["resize"], "antialias": True}), {"resize": FASTER_RCNN["resize"]})
+    with pytest.raises(ReskerasError, match=r"suppression 'linear' instead of 'hard'"):
+        check_same(spec(detections={"suppression": "linear"}), {"resize": FASTER_RCNN["resize"]})
     with pytest.raises(ReskerasError, match="timm has no detectors"):
         target(TrainedNetwork(spec(), {}, None, ["a"]), "timm")

@@ -126,18 +126,18 @@ def measured_overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     found = np.zeros((len(a), len(b)))
     step = max(MOST_PAIRS // max(len(a), 1), 1)
     for start in range(0, len(b), step):
-        _overlaps(a, b[start : start + step], found[:, start : start + step])
+        found[:, start : start + step] = paired_overlaps(a[:, np.newaxis], b[np.newaxis, start : start + step])
     return found
 
 
-def _overlaps(a: np.ndarray, b: np.ndarray, found: np.ndarray) -> None:
-    """Write intersections over union of boxes (n, 4) and (m, 4) to `found` (n, m), which is zeros."""
-    a, b = a.astype(np.float64)[:, np.newaxis], b.astype(np.float64)[np.newaxis]
+def paired_overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The same of each box of `a` (..., 4) with its own one of `b` (..., 4), which broadcast: (...)."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     shared = np.prod(np.maximum(sides, 0), axis=-1)
     areas = [np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1) for boxes in (a, b)]
     union = areas[0] + areas[1] - shared
-    np.divide(shared, union, out=found, where=(shared > 0) & (union > 0))
+    return np.divide(shared, union, out=np.zeros_like(shared), where=(shared > 0) & (union > 0))
 
 
 def _of_class(

@@ -12,6 +12,7 @@ from reskeras.printable import short_repr
 from reskeras.tasks.detection.average_precision import Detections, VocPrecision, voc_precision
 from reskeras.tasks.detection.by_map import ByMap, proposed_by_map
 from reskeras.tasks.detection.coco_precision import CocoPrecision, coco_precision, has_pycocotools
+from reskeras.tasks.detection.confusion import Confusion, confusion
 from reskeras.tasks.detection.detector_inference import Detector
 from reskeras.tasks.detection.mistakes import Mistakes, mistakes
 from reskeras.tasks.detection.objects import Objects
@@ -22,8 +23,9 @@ from reskeras.tasks.detection.recall import Proposed, Recall, proposal_recall
 class DetectionEvaluation:
     """Results of a detector on `images` images with `objects` objects that are not ignored.
 
-    `voc` and `mistakes` are at an overlap (IoU) of 0.5, `coco` is None where pycocotools is not installed; `recall` is
-    by number of proposals, of which an image has at most `proposed`; the best `classified` of them are classified.
+    `voc`, `mistakes` and `confusion` are at an overlap (IoU) of 0.5, whatever that of the detector's suppression;
+    `coco` is None where pycocotools is not installed; `recall` is by number of proposals, of which an image has at most
+    `proposed`; the best `classified` of them are classified.
     `by_map` is of these, None of a detector without a pyramid.
     """
 
@@ -39,6 +41,7 @@ class DetectionEvaluation:
     recall: dict[int, Recall]
     by_map: ByMap | None
     mistakes: Mistakes
+    confusion: Confusion
     detections: Detections = field(repr=False, compare=False)
 
     def __repr__(self) -> str:
@@ -64,6 +67,7 @@ class DetectionEvaluation:
             "recall": {str(count): recall._asdict() for count, recall in self.recall.items()},
             "by_map": self.by_map.as_dict() if self.by_map else None,
             "mistakes": self.mistakes.as_dict(),
+            "confusion": self.confusion.as_dict(),
         }
 
 
@@ -109,5 +113,6 @@ def judged(
         proposal_recall(boxes, split),
         proposed_by_map(proposals, split, strides, classified) if len(strides) > 1 else None,
         mistakes(detections, split, classes, proposals=boxes),
+        confusion(detections, split, classes),
         detections,
     )

@@ -1,21 +1,15 @@
-"""Detections in image files by a trained detector, also in COCO's format."""
+"""Detections in image files and in the frames of videos, as they are handed over: by name, and as arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self, overload
 
 import numpy as np
-import tensorflow as tf
 
-from reskeras.data.decode import decode_file
-from reskeras.errors import ReskerasError
 from reskeras.printable import short_repr
-from reskeras.tasks.detection.detector_inference import Detector
-from reskeras.tasks.detection.objects import CHANNELS
+from reskeras.tasks.detection.average_precision import Detections
 
 Box = tuple[float, float, float, float]
 
@@ -55,9 +49,9 @@ class ImageDetections:
             *(f"{each.name} {each.score:.2%}" for each in self.detections[:3]),
         )
 
-    def above(self, score: float) -> ImageDetections:
+    def above(self, score: float) -> Self:
         """The detections with a score of at least `score`."""
-        return ImageDetections(self.path, self.size, tuple(each for each in self.detections if each.score >= score))
+        return replace(self, detections=tuple(each for each in self.detections if each.score >= score))
 
     @property
     def xyxy(self) -> np.ndarray:
@@ -85,80 +79,65 @@ class ImageDetections:
         return asdict(self)
 
 
-def predict_images(
-    detector: Detector,
-    classes: Sequence[str],
-    paths: Sequence[str | Path],
-    broken: Callable[[str, ReskerasError], None] | None = None,
-) -> list[ImageDetections]:
-    """The detections in the image files `paths`, in order.
+@dataclass(frozen=True, repr=False)
+class FrameDetections(ImageDetections):
+    """The detections in a video's frame number `frame`, from 0, which is shown `time` seconds after the first."""
 
-    EXIF orientations are applied. Every file is decoded before the first one is processed: ReskerasError names one that
-    is missing (status 2) or cannot be read (1); with `broken`, which is called with the path and the error, the others
-    are still processed.
-    """
-    known: list[tuple[str | Path, tuple[int, int]]] = []
-    for path in paths:
-        try:
-            known.append((path, _size(path)))
-        except ReskerasError as error:
-            if broken is None:
-                raise
-            broken(str(path), error)
-    found: dict[int, ImageDetections] = {}
-    sizes = np.reshape([size for _, size in known], (-1, 2))
-    for canvas, places in detector.by_canvas(sizes).items():
-        find = tf.function(partial(detector.found, canvas=canvas), autograph=False)
-        for start in range(0, len(places), detector.batch):
-            chosen = places[start : start + detector.batch].tolist()
-            batch = [Path(known[place][0]).read_bytes() for place in chosen]
-            filled = batch + batch[-1:] * (detector.batch - len(batch))  # one graph for all batches of a canvas
-            outputs = {name: values.numpy() for name, values in find(tf.constant(filled)).items()}
-            for row, place in enumerate(chosen):
-                path, size = known[place]
-                found[place] = ImageDetections(str(path), size, tuple(_detections(outputs, row, classes)))
-    return [found[place] for place in range(len(known))]
+    frame: int
+    time: float
 
 
-def coco_predictions(found: Sequence[ImageDetections], classes: Sequence[str]) -> list[dict[str, Any]]:
-    """The detections in COCO's results format, as `coco_results`, with file and class names added.
+@dataclass(frozen=True, eq=False)
+class VideoDetections(Sequence[FrameDetections]):
+    """The detections in a video, a sequence of its frames: `path`, `size` (height, width), mean frames per second
+    `rate`, `times` float64 (frames,) in seconds. They are held as arrays, `found`, whose `image` is the frame."""
 
-    `image_id` is the file's stem, as a number where it is one (as in COCO's own sets), so that pycocotools' loadRes
-    takes the list beside annotations with such ids. Where two files would have the same it is the place in `found`.
-    """
-    stems = [Path(each.path).stem for each in found]
-    ids: Sequence[int | str] = [int(stem) if stem.isascii() and stem.isdecimal() else stem for stem in stems]
-    if len(set(ids)) < len(ids):
-        ids = range(len(ids))
-    numbers = {name: label for label, name in enumerate(classes, 1)}
-    rows = []
-    for image, each in zip(ids, found, strict=True):
-        for one in each.detections:
-            top, left, bottom, right = one.box
-            rows.append(
-                {
-                    "image_id": image,
-                    "file_name": Path(each.path).name,
-                    "category_id": numbers[one.name],
-                    "category_name": one.name,
-                    "bbox": [left, top, right - left, bottom - top],
-                    "score": one.score,
-                }
-            )
-    return rows
+    path: str
+    size: tuple[int, int]
+    rate: float
+    classes: tuple[str, ...]
+    times: np.ndarray = field(repr=False)
+    found: Detections = field(repr=False)
+
+    def __repr__(self) -> str:
+        return short_repr(self, self.path, f"{len(self)} frames", f"{len(self.found.scores)} objects", rate=self.rate)
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @overload
+    def __getitem__(self, frame: int) -> FrameDetections: ...
+    @overload
+    def __getitem__(self, frame: slice) -> list[FrameDetections]: ...
+    def __getitem__(self, frame: int | slice) -> FrameDetections | list[FrameDetections]:
+        if isinstance(frame, slice):
+            return [self[place] for place in range(len(self))[frame]]
+        number = range(len(self))[frame]
+        first, last = np.searchsorted(self.found.image, (number, number + 1))
+        told = listed(self.found.part(np.arange(first, last)), self.classes)
+        return FrameDetections(self.path, self.size, told, number, float(self.times[number]))
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first frame to the end of the last."""
+        return float(self.times[-1]) + 1 / self.rate if len(self) else 0.0
 
 
-def _size(path: str | Path) -> tuple[int, int]:
-    height, width, _ = decode_file(path, CHANNELS).shape
-    return height, width
+Found = ImageDetections | VideoDetections
 
 
-def _detections(outputs: dict[str, np.ndarray], row: int, classes: Sequence[str]) -> list[Detection]:
-    """The detections in one image of a batch, without non-finite ones of a diverged network."""
-    kept = slice(0, outputs["count"][row])
-    labels, scores, boxes = (outputs[name][row, kept] for name in ("labels", "scores", "boxes"))
-    return [
-        Detection(classes[label], float(score), box_of(box), int(label))
-        for label, score, box in sorted(zip(labels, scores, boxes, strict=True), key=lambda each: -each[1])
-        if np.isfinite(score) and np.isfinite(box).all()
-    ]
+def each_image(found: Iterable[Found]) -> Iterator[ImageDetections]:
+    """The images, and the frames of the videos, in order."""
+    for each in found:
+        yield from each if isinstance(each, VideoDetections) else [each]
+
+
+def listed(found: Detections, classes: Sequence[str]) -> tuple[Detection, ...]:
+    """The detections in one image by descending score, without non-finite ones of a diverged network."""
+    found = found.finite()
+    return tuple(
+        Detection(
+            classes[found.labels[row]], float(found.scores[row]), box_of(found.boxes[row]), int(found.labels[row])
+        )
+        for row in np.argsort(-found.scores, kind="stable")
+    )

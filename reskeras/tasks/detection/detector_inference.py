@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from reskeras.data.batches import ReadAhead
 from reskeras.data.broken import named_failures
-from reskeras.data.decode import decode
+from reskeras.data.decode import decode, with_channels
 from reskeras.data.epoch_order import by_group
 from reskeras.data.pipeline import ordered_batches
 from reskeras.data.preprocessing import Preprocessing
@@ -44,7 +44,7 @@ class Detector:
     `order` renumbers its classes: class i of its detections is class `order[i]` of its networks. With `others`, of the
     same classes in the same order, it is the first of an ensemble (`ensemble`), each of which has its own canvas,
     preprocessing and scales; the number, overlap and lowest score of the detections, and `options.refine`, are the
-    first's.
+    first's. With `only`, the numbers of some classes, boxes of others are left out before any suppresses another.
     """
 
     def __init__(
@@ -55,8 +55,9 @@ class Detector:
         options: Options = Options(),
         order: Sequence[int] | None = None,
         others: Sequence[Detector] = (),
+        only: Sequence[int] | None = None,
     ):
-        self.order, self.members = order, (self, *others)
+        self.order, self.members, self.only = order, (self, *others), only
         self.plan, self.spec, self.preprocessing, self.options = plan, plan.spec, preprocessing, options
         self.views, self.canvases = views(Canvases.of(plan), options)
         self.networks = Networks(plan, any_size=len(self.views) > 1 or len(self.canvases) > 1)
@@ -94,10 +95,10 @@ class Detector:
         for part in self.networks.parts.values():
             write(part, {name: weights[name] for name in places(part)})
 
-    def found(self, files: tf.Tensor, proposals: int = 0, canvas: tuple[int, ...] | None = None) -> Found:
-        """Detections in encoded image files, strings (B,): as `selected` returns, with `boxes` in pixels of the images;
-        and `proposals` (B, P, 4), likewise, with their `objectness` (B, P) and the places of the `maps` (B, P) that
-        they are of. Runs in a graph.
+    def found(self, images: tf.Tensor, proposals: int = 0, canvas: tuple[int, ...] | None = None) -> Found:
+        """Detections in encoded image files, strings (B,), or pixels uint8 (B, h, w, 3): as `selected` returns, with
+        `boxes` in pixels of the images; and `proposals` (B, P, 4), likewise, with their `objectness` (B, P) and the
+        places of the `maps` (B, P) that they are of. Runs in a graph.
 
         The detector classifies its own number of proposals; `proposals`, if larger, is how many are returned. Each
         image takes its own of `canvases`; or all take the same, numbers `canvas`, one of each of `members`, as
@@ -106,12 +107,12 @@ class Detector:
         if canvas is None and max(self._counts) > 1:
             if len(self.members) > 1:
                 raise ValueError("canvas: an ensemble of detectors with several canvases needs those of the images")
-            return self.found_on_each(*self.placed(files), proposals)
+            return self.found_on_each(*self.placed(images), proposals)
         seen: list[Seen] = []
         for each, number in zip(self.members, canvas or (0,) * len(self.members), strict=True):
             # one after the other, so that the layers of one network at a time take memory
             with tf.control_dependencies([each for one in seen[-1:] for each in one.features]):
-                seen.append(each.seen(each.placed(files, number)[0]))
+                seen.append(each.seen(each.placed(images, number)[0]))
         return self.found_in(seen, proposals)
 
     def by_canvas(self, sizes: np.ndarray) -> dict[tuple[int, ...], np.ndarray]:
@@ -129,12 +130,13 @@ class Detector:
         """How many canvases each of `members` has."""
         return tuple(len(each.canvases) for each in self.members)
 
-    def placed(self, files: tf.Tensor, canvas: int | None = None) -> tuple[list[Placed], tf.Tensor]:
-        """Encoded image files, strings (B,), as `place` places each of them. Runs in a graph."""
+    def placed(self, images: tf.Tensor, canvas: int | None = None) -> tuple[list[Placed], tf.Tensor]:
+        """The images that `found` takes, as `place` places each of them. Runs in a graph."""
         spec, channels = tf.TensorSpec, self.plan.input_shape[-1]
+        pixels = decode if images.dtype == tf.string else with_channels
         views, chosen = tf.map_fn(
-            lambda data: self.place(decode(data, channels), canvas),
-            files,
+            lambda image: self.place(pixels(image, channels), canvas),
+            images,
             fn_output_signature=(
                 tuple((spec([*size, channels]), spec([4]), spec([2]), spec([2])) for size in self._sizes(canvas)),
                 spec([], tf.int32),
@@ -203,6 +205,9 @@ class Detector:
             again = judged(seen, _likeliest(boxes, scores))
             boxes, scores = (tf.concat(pair, axis=1) for pair in zip((boxes, scores), again, strict=True))
             overlap, votes = REFINED_OVERLAP, VOTES
+        if self.only is not None:
+            wanted = tf.reduce_any(tf.range(scores.shape[2])[:, tf.newaxis] == self.only, axis=1)
+            scores = tf.where(wanted, scores, 0.0)
         told = selected(boxes, scores, self.spec, overlap, votes)
         return told | {
             "boxes": first.in_image(told["boxes"]),

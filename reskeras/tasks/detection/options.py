@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reskeras.errors import ReskerasError
+from reskeras.errors import ReskerasError, unknown
 
+LEAST_TILE, LARGEST_TILE = 32, 8192  # pixels
 CANONICAL = 224.0  # pixels: regions are pooled at the scales where their side is nearest to this, ImageNet's crop
 
 
@@ -54,6 +56,28 @@ class Options:
         return ", ".join([*words, *(["refined and voted"] if self.refine else [])])
 
 
+@dataclass(frozen=True)
+class Tiling:
+    """Prediction in square tiles of `side` pixels of the image, each of which overlaps its neighbours by at least
+    `overlap` pixels (default: a quarter of the side), and in the whole image: for small objects in large images."""
+
+    side: int
+    overlap: int | None = None
+
+    def __post_init__(self) -> None:
+        if not LEAST_TILE <= self.side <= LARGEST_TILE:
+            raise ReskerasError(f"tile: {self.side:,}: should be {LEAST_TILE} to {LARGEST_TILE:,} pixels")
+        if self.overlap is not None and not 0 <= self.overlap <= self.side // 2:
+            raise ReskerasError(
+                f"tile-overlap: {self.overlap:,}: should be 0 to half of the tile's side, {self.side // 2:,} pixels"
+            )
+
+    @property
+    def shared(self) -> int:
+        """The least overlap, in pixels."""
+        return self.side // 4 if self.overlap is None else self.overlap
+
+
 def _listed(scales: tuple[float, ...]) -> str:
     return ", ".join(f"{factor:g}" for factor in scales)
 
@@ -62,3 +86,16 @@ def check_score(score: float | None) -> None:
     """ReskerasError for a score threshold out of range."""
     if score is not None and not 0 <= score < 1:
         raise ReskerasError(f"score: {score:g}: should be 0 or more, and below 1")
+
+
+def class_numbers(known: Sequence[str], wanted: str | Sequence[str] | None) -> list[int] | None:
+    """The numbers of some classes, in their order; None for all. ReskerasError for one that is not `known`, or none."""
+    if wanted is None:
+        return None
+    names = [wanted] if isinstance(wanted, str) else [*wanted]
+    if not names:
+        raise ReskerasError("classes: none are named; leave them out for all")
+    for name in names:
+        if name not in known:
+            raise unknown("classes", name, known)
+    return sorted({[*known].index(name) for name in names})

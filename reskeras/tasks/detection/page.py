@@ -14,6 +14,7 @@ from reskeras.tasks.detection.by_map import by_map_in_words, draw_by_map
 from reskeras.tasks.detection.detection_evaluation import DetectionEvaluation
 from reskeras.tasks.detection.gains_plot import draw_gains, gains_in_words
 from reskeras.tasks.detection.mistakes import SURE, WORDS
+from reskeras.tasks.detection.mistakes_page import confusions, ranked
 from reskeras.tasks.detection.model import LOSSES
 from reskeras.tasks.detection.pictures import Pictures
 from reskeras.tasks.detection.precision_plot import draw_precision, precision_in_words
@@ -48,10 +49,12 @@ def page_of_detectors(runs: Sequence[Material]) -> Page:
                 "By epoch. Classes of regions and anchors have a cross-entropy loss, their boxes a smooth L1 loss.",
             )
         )
-    sections += [_proposals(runs, one), *_maps(judged, one), *_limits(judged, one)] if judged else []
+    if judged:
+        sections += [_proposals(runs, one), *_maps(judged, one), *_limits(judged, one), *confusions(judged, one)]
     for run in runs:
         if run.evaluation and run.test:
-            sections += Pictures(run.test, run.evaluation, run.classes, "" if one else f", {run.name}").galleries()
+            pictures = Pictures(run.test, run.evaluation, run.classes, "" if one else f", {run.name}")
+            sections += [*ranked(pictures), *pictures.galleries()]
     sections += _parts(runs)
     sections += _backbones(runs)
     sections += exports_of({run.name: run.proofs for run in runs})

@@ -1,4 +1,4 @@
-"""Galleries of test images with boxes drawn in: examples, most confident mistakes, objects never found."""
+"""Galleries of test images with boxes drawn in: examples, the worst, confident mistakes, objects never found."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from reskeras.report.sections import Gallery, Image, photograph
 from reskeras.tasks.detection.detection_evaluation import DetectionEvaluation
 from reskeras.tasks.detection.detections import Box, Detection, box_of
 from reskeras.tasks.detection.drawn_boxes import Mark, cropped, draw_boxes, draw_grid, enlarged, found_marks, true_marks
+from reskeras.tasks.detection.image_ranks import ImageRank, image_ranks
 from reskeras.tasks.detection.mistakes import CONFUSED, CORRECT, DUPLICATE, KINDS, LOCALISATION, SURE
 from reskeras.tasks.detection.objects import Objects
 
@@ -37,7 +38,7 @@ class Pictures:
     def galleries(self) -> Iterator[Gallery]:
         """All non-empty galleries."""
         yield self.examples()
-        yield from filter(None, (self.surest_mistakes(), self.never_found()))
+        yield from filter(None, (self.worst(), self.surest_mistakes(), self.never_found()))
 
     def examples(self) -> Gallery:
         """Evenly spaced test images."""
@@ -50,6 +51,23 @@ class Pictures:
             WIDE,
         )
 
+    def worst(self) -> Gallery | None:
+        """The images in which most went wrong."""
+        ranks = self.ranks()
+        if not ranks:
+            return None
+        return Gallery(
+            f"Images with most mistakes{self.of}",
+            [self._example(each.image, each.describe()) for each in ranks[:WORST]],
+            f"Of {len(ranks):,} test images in which something went wrong. Boxes are detections with a probability of "
+            f"{SURE:g} or more; objects that none of them finds are dashed.",
+            WIDE,
+        )
+
+    def ranks(self) -> list[ImageRank]:
+        """The images in which something went wrong, the worst first."""
+        return image_ranks(self.evaluation.mistakes, self.test)
+
     def grid(self, count: int = IN_GRID) -> Picture.Image:
         """Evenly spaced test images in one picture: annotations next to detections."""
         rows = []
@@ -57,7 +75,7 @@ class Pictures:
             told, sure, _ = self._summary(index)
             rows.append(
                 (
-                    f"{self._name(index)}: {told}",
+                    f"{self.name_of(index)}: {told}",
                     self._pixels(index),
                     self._true(self._rows(index, ~self.test.ignored), dashed=False),
                     found_marks(self._detections(sure), self.classes),
@@ -108,11 +126,12 @@ class Pictures:
             SMALL,
         )
 
-    def _example(self, index: int) -> Image:
+    def _example(self, index: int, words: str = "") -> Image:
         told, sure, unfound = self._summary(index)
+        told = words or told
         marks = [*found_marks(self._detections(sure), self.classes), *self._true(unfound)]
         picture = draw_boxes(*enlarged(self._pixels(index), marks, round(SHARP * WIDE)), text=round(SHARP * TEXT) - 3)
-        name = self._name(index)
+        name = self.name_of(index)
         return Image(photograph(picture), f"Test image {name} with the detections drawn in: {told}", f"{name}: {told}")
 
     def _mistake(self, row: int) -> Image:
@@ -141,7 +160,7 @@ class Pictures:
 
     def _crop(self, image: int, marks: list[Mark], around: Box, told: str, what: str) -> Image:
         picture = draw_boxes(*cropped(self._pixels(image), marks, around, 2 * SMALL), text=2 * TEXT)
-        name = self._name(image)
+        name = self.name_of(image)
         return Image(photograph(picture), f"{what} in test image {name}: {told}", f"{told}. {name}")
 
     def _detections(self, rows: Iterable[int]) -> list[Detection]:
@@ -163,5 +182,6 @@ class Pictures:
     def _pixels(self, index: int) -> np.ndarray:
         return next(examples(self.test.images(), [index]))[0].numpy()
 
-    def _name(self, index: int) -> str:
+    def name_of(self, index: int) -> str:
+        """What an image is called."""
         return PurePath(str(self.test.ids[index])).name

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, TypeAlias, cast
 
 from reskeras.caller_state import preserved
 from reskeras.data.source import Source
+from reskeras.data.video import opened, skipped
 from reskeras.errors import ReskerasError
 from reskeras.export.proof import Proof
 from reskeras.graph.weights import read
@@ -17,12 +19,15 @@ from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.detector_plan import lower_detector
 from reskeras.networks.overrides import laid_over
 from reskeras.tasks.detection.detection_evaluation import DetectionEvaluation, evaluate_detector
-from reskeras.tasks.detection.detections import ImageDetections, predict_images
+from reskeras.tasks.detection.detections import Found
+from reskeras.tasks.detection.detections_folder import Places
 from reskeras.tasks.detection.detector_inference import Detector
 from reskeras.tasks.detection.ensemble import check_others, class_order
+from reskeras.tasks.detection.finder import Finder
 from reskeras.tasks.detection.objects import Objects
-from reskeras.tasks.detection.options import Options, check_score
+from reskeras.tasks.detection.options import Options, Tiling, check_score, class_numbers
 from reskeras.tasks.run import Run
+from reskeras.walk import is_video
 
 Other: TypeAlias = "str | Path | DetectorRun"
 
@@ -42,9 +47,14 @@ class DetectorRun(Run[Objects]):
 
     @preserved()
     def detector(
-        self, options: Options = Options(), score: float | None = None, others: Other | Sequence[Other] = ()
+        self,
+        options: Options = Options(),
+        score: float | None = None,
+        others: Other | Sequence[Other] = (),
+        only: Sequence[int] | None = None,
     ) -> Detector:
-        """The best model, ready for image files; `score` overrides the detector's own score threshold.
+        """The best model, ready for image files; `score` overrides the detector's own score threshold. With `only`,
+        numbers of classes, it finds no others.
 
         With `others`, runs or their folders, it is an ensemble of this and at most 7 others (v1 appendix B): each, on
         its own canvas and with the same `options`, classifies the proposals of all; probabilities and boxes are
@@ -53,12 +63,17 @@ class DetectorRun(Run[Objects]):
         """
         beside = [run._loaded(run._spec, options, order) for run, order in self._beside(others)]
         spec = self._spec if score is None else laid_over(self._spec, {"detections.score": score})
-        return self._loaded(spec, options, None, beside)
+        return self._loaded(spec, options, None, beside, only)
 
     def _loaded(
-        self, spec: DetectorSpec, options: Options, order: Sequence[int] | None, others: Sequence[Detector] = ()
+        self,
+        spec: DetectorSpec,
+        options: Options,
+        order: Sequence[int] | None,
+        others: Sequence[Detector] = (),
+        only: Sequence[int] | None = None,
     ) -> Detector:
-        return Detector(lower_detector(spec), read(self.model()), self.preprocessing(), options, order, others)
+        return Detector(lower_detector(spec), read(self.model()), self.preprocessing(), options, order, others, only)
 
     def _beside(self, others: Other | Sequence[Other]) -> list[tuple[DetectorRun, list[int]]]:
         """The other runs of an ensemble, opened, each with the place of each of this run's classes among its own."""
@@ -108,24 +123,45 @@ class DetectorRun(Run[Objects]):
         options: Options = Options(),
         broken: Callable[[str, ReskerasError], None] | None = None,
         others: Other | Sequence[Other] = (),
-    ) -> list[ImageDetections]:
-        """The objects in one or several image files, by descending score; those with a probability of at least `score`,
-        by default the detector's own threshold, 0.05 unless set. `options` and `others` are those of `detector`.
+        *,
+        classes: str | Sequence[str] | None = None,
+        tiling: Tiling | None = None,
+        places: Places = Places(),
+        progress: Callable[[int, int], None] = lambda done, of: None,
+    ) -> list[Found]:
+        """The objects in image and video files, in order: an ImageDetections or a VideoDetections for each. Objects are
+        those with a probability of at least `score`, by default the detector's own threshold, 0.05 unless set, and of
+        `classes`, by default all. `options` and `others` are those of `detector`; `tiling` is for small objects in
+        large images. `progress` gets the frames of a video done, of how many.
 
-        `out` is a new folder for the images with boxes drawn in (NAME-detections.png; without `score` those of 0.5 or
-        more) and detections.json, in COCO's format. Nothing is written when a file is missing or broken, unless
-        `broken` is given, which is called with the path and the error; the others are then processed.
+        `out` is a new folder for the images and videos with boxes drawn in (NAME-detections.png and .mp4; without
+        `score` those of 0.5 or more) and detections.json, in COCO's format; `places` has more that can be written.
+        Nothing is written when a file is missing or broken, unless `broken` is given, which is called with the path and
+        the error; the others are then processed.
         """
-        from reskeras.tasks.detection.detections_folder import check_folder, save_found
-
         check_score(score)
-        if out is not None:
-            check_folder(out)
-        classes, files = self.folder.classes(), [os.fspath(each) for each in several(paths)]
-        found = predict_images(self.detector(options, score, others), classes, files, broken)
-        if out is not None:
-            save_found(found, classes, out, score)
-        return found
+        places = places if out is None else replace(places, out=Path(out))
+        names, files = self.folder.classes(), [os.fspath(each) for each in several(paths)]
+        only = class_numbers(names, classes)
+        wanted = names if only is None else [names[number] for number in only]
+        images, films = ([path for path in files if is_video(Path(path)) is film] for film in (False, True))
+        if films and places.annotations is not None:
+            raise ReskerasError(f"annotations: the ids are of image files, and {films[0]} is a video")
+        with places.writing(images, names, wanted, score) as writing:
+            videos = opened(films, broken)
+            finder = Finder(self.detector(options, score, others, only), names, tiling)
+            found: list[Found] = []
+            for image in finder.in_files(images, broken):
+                writing.image(image)
+                found.append(image)
+            for video in videos:
+                with skipped(video.path, broken), writing.video(video) as take:
+                    found.append(finder.in_frames(video, take, progress))
+            writing.finish(found)
+        left: dict[str, list[Found]] = {}
+        for each in found:
+            left.setdefault(each.path, []).append(each)
+        return [left[path].pop(0) for path in files if left.get(path)]
 
     @preserved()
     def export(

@@ -1,4 +1,4 @@
-"""Postprocessing: from the outputs for regions to the detections of an image, with per-class NMS and box voting."""
+"""Postprocessing: from the outputs for regions to the detections of an image, with NMS and box voting."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tensorflow as tf
 from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.geometry import GEOMETRIES
 from reskeras.tasks.detection.boxes import decoded, overlaps, window_clipped
-from reskeras.tasks.detection.suppression import by_class
+from reskeras.tasks.detection.suppression import across_classes, by_class, suppression
 
 Found = dict[str, tf.Tensor]
 
@@ -36,12 +36,15 @@ def selected(
     """The detections of each image: boxes float32 (B, most, 4), scores (B, most), labels int32 (B, most), count int32
     (B,); rows beyond count are zeros of label -1.
 
-    From boxes (B, R, C, 4) and probabilities (B, R, C): NMS by class at `overlap` (default: the spec's), then the best
-    `most` above the spec's score. With `votes` each box becomes the mean, weighted by probability, of all boxes of its
-    class that overlap it by at least that much (box voting, v1 appendix B).
+    From boxes (B, R, C, 4) and probabilities (B, R, C): NMS of the spec's kind at `overlap` (default: the spec's), then
+    the best `most` above the spec's score. With `votes` each box becomes the mean, weighted by probability, of all
+    boxes of its class that overlap it by at least that much (box voting, v1 appendix B).
     """
     limits = spec.detections
-    best, score, labels, count = by_class(boxes, scores, limits.most, overlap or limits.overlap, limits.score)
+    choose = across_classes if limits.class_agnostic else by_class
+    best, score, labels, count = choose(
+        boxes, scores, limits.most, overlap or limits.overlap, limits.score, suppression(limits)
+    )
     if votes is not None:
         best = voted(best, labels, boxes, tf.where(scores >= limits.score, scores, 0.0), votes)
     return {"boxes": best, "scores": score, "labels": labels, "count": count}

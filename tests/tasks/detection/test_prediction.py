@@ -13,7 +13,9 @@ from PIL import Image
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
 from reskeras.tasks.detection.coco_precision import coco_objects, coco_precision
-from reskeras.tasks.detection.detections import Detection, ImageDetections, coco_predictions, predict_images
+from reskeras.tasks.detection.coco_predictions import coco_predictions
+from reskeras.tasks.detection.detections import Detection, ImageDetections
+from reskeras.tasks.detection.finder import Finder
 from reskeras.tasks.detection.objects import Objects
 from tests.tasks.detection.folders import picture
 
@@ -84,8 +86,8 @@ def test_the_surest_come_first(found):
 def test_an_image_has_the_same_alone_and_among_others(detector_run, files, found):
     detector, classes = detector_run.detector(), detector_run.folder.classes()
     for path, each in zip(files[:2], found, strict=False):
-        same(predict_images(detector, classes, [path])[0], each)
-    assert predict_images(detector, classes, []) == []
+        same(Finder(detector, classes).in_files([path])[0], each)
+    assert Finder(detector, classes).in_files([]) == []
 
 
 @pytest.mark.sample(3)
@@ -157,8 +159,8 @@ def test_a_folder_has_every_image_with_boxes_and_all_detections(detector_run, fi
     detector_run.predict(files, out=out)
     names = [f"{path.stem}-detections.png" for path in files]
     assert sorted(path.name for path in out.iterdir()) == ["detections.json", *names]
-    assert json.loads((out / "detections.json").read_text()) == coco_predictions(
-        detector_run.predict(files), detector_run.folder.classes()
+    assert json.loads((out / "detections.json").read_text()) == list(
+        coco_predictions(detector_run.predict(files), detector_run.folder.classes())
     )
     for path, name, each in zip(files, names, found, strict=True):
         before, after = (np.asarray(Image.open(file).convert("RGB")) for file in (path, out / name))
@@ -202,7 +204,7 @@ def test_pycocotools_loads_what_is_written_and_measures_the_same(detector_run, f
     truth = COCO()
     truth.dataset = coco_objects(source.test, source.classes)
     truth.createIndex()
-    results = json.loads(json.dumps(coco_predictions(found, source.classes)))
+    results = json.loads(json.dumps(list(coco_predictions(found, source.classes))))
     judge = cocoeval.COCOeval(truth, truth.loadRes(results), "bbox")
     judge.evaluate()
     judge.accumulate()
@@ -218,7 +220,7 @@ def one_in(*paths):
 
 
 def test_the_form_is_cocos_with_names_beside_the_numbers():
-    assert coco_predictions(one_in("some/where/cat.jpg"), ("cat", "dog")) == [
+    assert list(coco_predictions(one_in("some/where/cat.jpg"), ("cat", "dog"))) == [
         {
             "image_id": "cat",
             "file_name": "cat.jpg",
@@ -256,7 +258,7 @@ def test_a_diverged_detector_tells_nothing_that_is_no_number(tmp_path):
         }
 
     detector = SimpleNamespace(found=nonsense, batch=4, by_canvas=lambda sizes: {(0,): np.arange(len(sizes))})
-    found = predict_images(detector, ["cat"], [path])
+    found = Finder(detector, ["cat"]).in_files([path])
     assert [each.box for each in found[0].detections] == [(0.0, 0.0, 2.0, 2.0)]
     json.dumps(found[0].as_dict(), allow_nan=False)
 

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
+from pathlib import PurePath
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.export.proof import Proof, write_proofs
 from reskeras.report.curves import draw_losses, losses_in_words
+from reskeras.tasks.detection.detection_evaluation import judged
 from reskeras.tasks.detection.gains_plot import draw_gains, gains_in_words
 from reskeras.tasks.detection.mistakes import mistakes
 from reskeras.tasks.detection.model import LOSSES
@@ -46,7 +49,8 @@ def titles(path):
 
 
 def test_a_page_of_one_has_everything_in_order(pages, detector_run):
-    assert titles(pages["one"])[:8] == [
+    shown = [title for title in titles(pages["one"]) if title != "Images by what went wrong"]  # if anything did
+    assert shown[:9] == [
         "Summary",
         "Precision by class",
         "Precision and recall",
@@ -54,6 +58,7 @@ def test_a_page_of_one_has_everything_in_order(pages, detector_run):
         "Recall of the proposals",
         "Gain by kind of mistake",
         "Mistakes",
+        "Confusion matrix",
         "Examples",
     ]
     backbone = [title for title in titles(pages["one"]) if title.startswith("Backbone ")]
@@ -94,6 +99,30 @@ def test_the_figures_are_those_of_the_evaluation(known, detector_run):
             str(each.count),
             f"{each.mended:.2%}",
         ]
+
+
+def test_the_matrix_and_the_ranks_are_those_of_the_evaluation(known):
+    """Of a detector that misses the objects of every second image, and sees the others in the wrong class."""
+    found = known.evaluation.detections
+    worse = replace(found, labels=1 - found.labels).part(found.image % 2 == 0)
+    proposals = [Proposed(np.zeros((0, 4), np.float32), np.zeros(0, np.int32))] * known.test.count
+    spoilt = judged(worse, proposals, known.test, known.classes, "shapes", "single scale", 1, 1)
+    page = page_of_detectors([replace(known, evaluation=spoilt)])
+    [matrix] = [each for each in page.sections if each.title == "Confusion matrix"]
+    true, taken, count = spoilt.confusion.most_confused()[0]
+    assert f"most common mistakes: {true} as {taken}: {count}" in matrix.image.alt
+    assert "a probability of 0.5 or more" in matrix.image.caption and "an IoU of 0.5 or more" in matrix.image.caption
+    rows = table(page, "Images by what went wrong")
+    assert [int(row["rank"]) for row in rows] == list(range(1, len(rows) + 1))
+    sums = [int(row["mistakes"]) for row in rows]
+    assert sums == sorted(sums, reverse=True) and len(rows) == known.test.count
+    for row in rows:
+        image = [PurePath(str(name)).name for name in known.test.ids].index(row["image"])
+        wanted = int((~known.test.ignored[known.test.starts[image] : known.test.starts[image + 1]]).sum())
+        assert int(row["missed"]) == wanted  # none is found in its class
+        assert (row["confused"] == "") == (image % 2 == 1)
+    [gallery] = [each for each in page.sections if each.title == "Images with most mistakes"]
+    assert [image.caption.partition(":")[0] for image in gallery.images] == [row["image"] for row in rows]
 
 
 def test_parts_add_up(known):
@@ -153,10 +182,6 @@ def test_mistakes_and_lost_objects_are_pictured_the_worst_first(known):
 
 def test_objects_that_nothing_finds_are_pictured(known, detector_run):
     """With all detections gone every object is lost."""
-    from dataclasses import replace
-
-    from reskeras.tasks.detection.detection_evaluation import judged
-
     none = known.evaluation.detections.part(np.zeros(0, int))
     proposals = [Proposed(np.zeros((0, 4), np.float32), np.zeros(0, np.int32))] * known.test.count
     empty = judged(none, proposals, known.test, known.classes, "shapes", "single scale", 32, 200)
@@ -170,10 +195,6 @@ def test_objects_that_nothing_finds_are_pictured(known, detector_run):
 
 
 def test_mistakes_are_pictured_where_there_is_nothing_to_find(known):
-    from dataclasses import replace
-
-    from reskeras.tasks.detection.detection_evaluation import judged
-
     test = replace(
         known.test,
         starts=np.zeros_like(known.test.starts),
@@ -230,8 +251,6 @@ def test_a_run_without_its_images_says_so(copied_detector):
 
 
 def test_an_image_that_is_gone_is_named(known):
-    from dataclasses import replace
-
     import tensorflow as tf
 
     gone = replace(known.test, read=lambda index: tf.io.read_file("/nowhere/gone.png"))

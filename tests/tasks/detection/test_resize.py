@@ -16,10 +16,10 @@ from reskeras.networks.overrides import laid_over
 from reskeras.networks.resize import ResizeSpec
 from reskeras.recipes.recipe import recipe
 from reskeras.tasks.detection.canvas import Canvases, placed, scaled
-from reskeras.tasks.detection.detections import predict_images
 from reskeras.tasks.detection.detector_inference import Detector
 from reskeras.tasks.detection.export import ServedDetector
 from reskeras.tasks.detection.feed import DetectionFeed
+from reskeras.tasks.detection.finder import Finder
 from reskeras.tasks.detection.job import DetectorJob
 from reskeras.tasks.detection.model import LOSSES, training_model
 from reskeras.tasks.detection.object_statistics import survey_objects
@@ -299,7 +299,7 @@ def test_evaluation_and_prediction_give_each_image_its_own_answer_in_order(livel
     for index, data in enumerate(files.numpy()):
         paths.append(tmp_path / f"{index}.png")
         paths[-1].write_bytes(data)
-    predicted = predict_images(detector, ["disc", "square"], paths)
+    predicted = Finder(detector, ["disc", "square"]).in_files(paths)
     assert len(proposals) == test.count
     for index, image in enumerate(predicted):
         scores = every["scores"][index, : int(every["count"][index])].numpy()

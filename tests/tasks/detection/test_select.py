@@ -1,6 +1,7 @@
 """From regions to what is told of an image, against NumPy."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from reskeras.networks.detector import DetectorSpec
@@ -95,3 +96,30 @@ def test_boxes_below_the_score_have_no_vote():
     assert np.count_nonzero(found["boxes"][0, 1]) == 0
     alone = selected(tf.constant(boxes), tf.constant(scores), spec(score=0.2, most=2))
     assert alone["boxes"][0, 0].numpy().tolist() == [0, 0, 10, 10]
+
+
+def test_the_spec_says_how_boxes_suppress_each_other():
+    boxes = np.float32([[[[0, 0, 10, 10]] * 3, [[0, 0, 10, 8]] * 3]])  # an IoU of 0.8
+    scores = np.float32([[[0.9, 0.3, 0], [0.8, 0, 0]]])
+
+    def told(**detections):
+        found = selected(tf.constant(boxes), tf.constant(scores), spec(**detections))
+        count = int(found["count"][0])
+        return list(zip(found["labels"].numpy()[0, :count].tolist(), found["scores"].numpy()[0, :count], strict=True))
+
+    def expect(found, pairs):
+        assert [label for label, _ in found] == [label for label, _ in pairs]
+        np.testing.assert_allclose([score for _, score in found], [score for _, score in pairs], rtol=1e-5)
+
+    expect(told(), [(0, 0.9), (1, 0.3)])
+    expect(told(class_agnostic=True), [(0, 0.9)])
+    expect(told(suppression="linear"), [(0, 0.9), (1, 0.3), (0, 0.8 * 0.2)])
+    expect(told(suppression="gaussian", sigma=1), [(0, 0.9), (0, 0.8 * np.exp(-0.64)), (1, 0.3)])
+    both = [(0, 0.9), (0, 0.8 * np.exp(-0.64)), (1, 0.3 * np.exp(-1 - 0.64))]
+    expect(told(suppression="gaussian", sigma=1, class_agnostic=True), both)
+
+
+def test_a_spec_from_before_there_were_kinds_of_suppression_means_hard_by_class():
+    assert spec(score=0.1).detections == spec(score=0.1, suppression="hard", class_agnostic=False).detections
+    with pytest.raises(ValueError, match="'hard', 'linear' or 'gaussian'"):
+        spec(suppression="softest")

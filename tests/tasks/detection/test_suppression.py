@@ -1,10 +1,11 @@
-"""Suppression against plain loops, alone and in each class, in graphs and in a SavedModel."""
+"""Suppression, hard and soft, against plain loops: alone, by class and across, in graphs and in a SavedModel."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from reskeras.tasks.detection.suppression import by_class, suppressed
+from reskeras.networks.detector import DetectionSpec
+from reskeras.tasks.detection.suppression import across_classes, by_class, suppressed, suppression
 
 
 def overlap_of(a, b):
@@ -110,6 +111,84 @@ def test_without_any_score_above_the_lowest_nothing_is_found():
         assert not found.numpy().any() and not best.numpy().any()
 
 
+DECAYS = {  # of the overlap of two boxes, at a threshold of 0.3 and a sigma of 0.4
+    "hard": lambda near: float(near <= 0.3),
+    "linear": lambda near: 1 - near if near > 0.3 else 1.0,
+    "gaussian": lambda near: np.exp(-(near**2) / 0.4),
+}
+
+
+def soft_loops(boxes, scores, count, lowest, decay):
+    """(index, score) of what is kept of one image, in order: figure 2 of arXiv:1704.04503, line by line."""
+    scores, kept = dict(enumerate(scores)), []
+    while scores and len(kept) < count:
+        best = max(scores, key=scores.get)
+        if scores[best] <= lowest:
+            break
+        kept.append((best, scores.pop(best)))
+        scores = {index: score * decay(overlap_of(boxes[best], boxes[index])) for index, score in scores.items()}
+    return kept
+
+
+def kind_of(name):
+    return suppression(DetectionSpec(suppression=name, sigma=0.4))
+
+
+@pytest.mark.parametrize(("count", "lowest"), [(6, 0.05), (60, 0.05), (100, 0.0)])
+@pytest.mark.parametrize("name", DECAYS)
+def test_each_kind_of_suppression_equals_the_papers_loop(name, count, lowest):
+    boxes, scores = crowds(3, 60, seed=2)
+    found, best, indices, valid = kind_of(name)(boxes, scores, count, 0.3, lowest)
+    for image in range(3):
+        kept = soft_loops(boxes[image], scores[image], count, lowest, DECAYS[name])
+        assert len(kept) == valid[image] > 3
+        padding = count - len(kept)
+        assert indices[image].numpy().tolist() == [index for index, _ in kept] + [0] * padding
+        np.testing.assert_allclose(best[image], [score for _, score in kept] + [0] * padding, rtol=1e-5)
+        assert np.array_equal(found[image, : len(kept)], boxes[image, [index for index, _ in kept]])
+        assert not found[image, len(kept) :].numpy().any()
+
+
+@pytest.mark.parametrize("name", DECAYS)
+def test_across_classes_a_box_suppresses_those_of_any_class(name):
+    boxes, scores = crowds(2, 20, 3, seed=3)
+    found, best, labels, valid = across_classes(boxes, scores, 30, 0.3, 0.05, kind_of(name))
+    assert labels.dtype == tf.int32
+    for image in range(2):
+        kept = soft_loops(boxes[image].reshape(-1, 4), scores[image].ravel(), 30, 0.05, DECAYS[name])
+        assert valid[image] == len(kept)
+        assert labels[image].numpy().tolist() == [index % 3 for index, _ in kept] + [-1] * (30 - len(kept))
+        np.testing.assert_allclose(best[image, : len(kept)], [score for _, score in kept], rtol=1e-5)
+        assert np.array_equal(found[image, : len(kept)], [boxes[image, index // 3, index % 3] for index, _ in kept])
+
+
+@pytest.mark.parametrize("name", ["linear", "gaussian"])
+def test_soft_suppression_by_class_leaves_other_classes_alone(name):
+    boxes, scores = crowds(2, 20, 3, seed=4)
+    _, best, labels, valid = by_class(boxes, scores, 100, 0.3, 0.05, kind_of(name))
+    for image in range(2):
+        every = [
+            (score, label)
+            for label in range(3)
+            for _, score in soft_loops(boxes[image, :, label], scores[image, :, label], 100, 0.05, DECAYS[name])
+        ]
+        every = sorted(every, reverse=True)
+        assert valid[image] == len(every)
+        assert labels[image, : len(every)].numpy().tolist() == [label for _, label in every]
+        np.testing.assert_allclose(best[image, : len(every)], [score for score, _ in every], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["linear", "gaussian"])
+def test_soft_suppression_of_nothing_and_of_what_is_no_number(name):
+    boxes = tf.constant([[[0.0, 0, 9, 9], [0, 0, 9, 9], [20, 0, 29, 9]]])
+    found, best, _, valid = kind_of(name)(boxes, tf.constant([[np.nan, 0.01, np.nan]]), 4, 0.5, 0.05)
+    assert valid.numpy().tolist() == [0]
+    assert not best.numpy().any() and not found.numpy().any()
+    _, best, _, valid = kind_of(name)(boxes, tf.constant([[0.8, 0.9, np.nan]]), 4, 0.5, 0.05)
+    assert valid.numpy().tolist() == [1 if name == "linear" else 2]  # of the same box a factor of 0, or exp(-1 / 0.4)
+    assert best.numpy()[0, 0] == pytest.approx(0.9)
+
+
 class Both(tf.Module):
     """Both functions, as an exported detector has them."""
 
@@ -117,8 +196,9 @@ class Both(tf.Module):
     def run(self, boxes, scores):
         first = suppressed(boxes[:, :, 0], scores[:, :, 0], 8, 0.4)
         second = by_class(boxes, scores, 9, 0.3, 0.05)
+        second += across_classes(boxes, scores, 9, 0.3, 0.05, kind_of("linear"))
         assert [part.shape.as_list() for part in first] == [[None, 8, 4], [None, 8], [None, 8], [None]]
-        assert [part.shape.as_list() for part in second] == [[None, 9, 4], [None, 9], [None, 9], [None]]
+        assert [part.shape.as_list() for part in second] == [[None, 9, 4], [None, 9], [None, 9], [None]] * 2
         return (*first, *second)
 
 
@@ -127,6 +207,10 @@ def test_a_saved_model_does_the_same_with_any_batch(tmp_path):
     restored = tf.saved_model.load(str(tmp_path))
     for batch in (1, 3):
         boxes, scores = map(tf.constant, crowds(batch, 40, 3))
-        direct = (*suppressed(boxes[:, :, 0], scores[:, :, 0], 8, 0.4), *by_class(boxes, scores, 9, 0.3, 0.05))
+        direct = (
+            *suppressed(boxes[:, :, 0], scores[:, :, 0], 8, 0.4),
+            *by_class(boxes, scores, 9, 0.3, 0.05),
+            *across_classes(boxes, scores, 9, 0.3, 0.05, kind_of("linear")),
+        )
         for there, here in zip(restored.run(boxes, scores), direct, strict=True):
             assert np.array_equal(there, here)
