@@ -49,7 +49,6 @@ SMALL = {"block": "basic", "layers": [1, 1, 1, 1], "width": 32, "units": 48, "mi
 TEXT = "torchvision:FasterRCNN,block=basic,layers=[1,1,1,1],width=32,units=48,min_size=128,max_size=213"
 NAMES = ["disc", "square", "ring", "star", "cross", "moon"]  # without background
 CLASSES = len(NAMES)
-CANONICAL = 224  # pixels; a region of half, twice... the side is pooled from another map
 ODD = ((97, 131), (128, 128), (213, 64), (31, 47), (40, 300), (251, 333), (300, 17), (199, 120))
 PHOTOGRAPHS = (
     *((427, 640), (333, 500), (97, 311), (640, 211), (128, 128), (401, 73), (57, 640), (283, 517), (500, 499)),
@@ -154,8 +153,7 @@ def unpaired(one, other):
 
 def decided(own, other, row):
     """By how little it was decided that `own` has a detection and `other` not: the least difference of its score from
-    one that it was compared with, or of its region's side from where it is pooled from another map; or what decided
-    about its proposal, or about the detection that took its place."""
+    one that it was compared with; or what decided about its proposal, or about the detection that took its place."""
     label, score, box = own.found.labels[row], own.found.scores[row], own.found.boxes[row]
     place = int(np.abs(own.boxes[:, label] - box).max(axis=-1).argmin())
     if place in own.own_proposals:
@@ -164,9 +162,7 @@ def decided(own, other, row):
     lowest = other.found.scores.min()
     compared_with = np.array([0.05, lowest, *other.found.scores[rival]])
     above = [each for each in other.alone if other.found.scores[each] > score and (rival[each] or score < lowest)]
-    octaves = np.log2(np.sqrt((region := own.proposals[place])[2:] - region[:2]).prod() / CANONICAL)
-    another_map = abs(2 ** (octaves - np.round(octaves)) - 1)  # share of its side
-    return min([another_map, np.abs(compared_with - score).min(), *(decided(other, own, each) for each in above)])
+    return min([np.abs(compared_with - score).min(), *(decided(other, own, each) for each in above)])
 
 
 def proposed(own, other):
