@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.optimize import linear_sum_assignment
 from sklearn.datasets import load_sample_images
 
 import reskeras
@@ -100,14 +101,15 @@ def end_to_end(ask, detector, shapes):
 
 class Side(NamedTuple):
     """What one of the detectors makes of an image: proposals (R, 4) on the canvas, boxes (R, C, 4) and scores (R, C) of
-    every class; what it `found`, its boxes on the canvas too, and which rows of that have no partner. `anchors` are
-    boxes (N, 4) and scores (N,) of all anchors, as we compute them."""
+    every class; what it `found`, its boxes on the canvas too, and which rows of that, and of the proposals, have no
+    partner. `anchors` are boxes (N, 4) and scores (N,) of all anchors, as we compute them."""
 
     proposals: np.ndarray
     boxes: np.ndarray
     scores: np.ndarray
     found: Detections
     alone: list
+    own_proposals: list
     anchors: tuple
 
 
@@ -132,36 +134,51 @@ def both_ways(detector, image, answer, one):
     theirs = answer["proposals"][:, THEIR_SIDES], answer["boxes"][:, 1:, THEIR_SIDES], answer["scores"][:, 1:]
     scale = np.tile(placed.scale.numpy()[0], 2)
     sides = [
-        Side(*told, replace(each, boxes=each.boxes * scale), rows, every)
-        for told, each, rows in zip((ours, theirs), (one.ours, one.theirs), alone, strict=True)
+        Side(*told, replace(each, boxes=each.boxes * scale), rows, only, every)
+        for told, each, rows, only in zip(
+            (ours, theirs), (one.ours, one.theirs), alone, unpaired(ours[0], theirs[0]), strict=True
+        )
     ]
     return [sides, sides[::-1]]
 
 
+def unpaired(one, other):
+    """The rows of proposals (R, 4) of either side that have no partner, one to one, on the other."""
+    off = np.abs(one[:, np.newaxis] - other).max(axis=-1)
+    near = off <= NEAR * (one[:, 2:] - one[:, :2]).max(axis=-1)[:, np.newaxis]
+    pairs = np.stack(linear_sum_assignment(np.where(near, off, 1e6)), axis=1)
+    kept = pairs[near[pairs[:, 0], pairs[:, 1]]]
+    return [sorted({*range(len(boxes))} - {*rows.tolist()}) for boxes, rows in zip((one, other), kept.T, strict=True)]
+
+
 def decided(own, other, row):
-    """By how little it was decided that `own` has a detection and `other` not: the least difference of its score, or of
-    its proposal's where `other` lacks that, from one that it was compared with."""
+    """By how little it was decided that `own` has a detection and `other` not: the least difference of its score from
+    one that it was compared with; or what decided about its proposal, or about the detection that took its place."""
     label, score, box = own.found.labels[row], own.found.scores[row], own.found.boxes[row]
-    region = own.proposals[np.abs(own.boxes[:, label] - box).max(axis=-1).argmin()]
-    if np.abs(other.proposals - region).max(axis=-1).min() > NEAR * (region[2:] - region[:2]).max():
-        return proposed(other, region)
+    place = int(np.abs(own.boxes[:, label] - box).max(axis=-1).argmin())
+    if place in own.own_proposals:
+        return proposed(own, other)
     rival = (other.found.labels == label) & (measured_overlaps(box[np.newaxis], other.found.boxes)[0] > 0.5)
     lowest = other.found.scores.min()
-    compared_with = [0.05, lowest, *other.found.scores[rival]]
-    # it may have had to give way to one that is itself alone
+    compared_with = np.array([0.05, lowest, *other.found.scores[rival]])
     above = [each for each in other.alone if other.found.scores[each] > score and (rival[each] or score < lowest)]
-    return min(np.abs(np.array(compared_with) - score).min(), *(decided(other, own, each) for each in above), 1.0)
+    return min([np.abs(compared_with - score).min(), *(decided(other, own, each) for each in above)])
 
 
-def proposed(other, region):
-    """The least difference of the score of a proposal that `other` lacks from the last of its proposals, and from those
-    that overlap it too much."""
-    boxes, scores = other.anchors
-    rivals = other.proposals[measured_overlaps(region[np.newaxis], other.proposals)[0] > 0.7]
-    own, *others = (
-        scores[np.abs(boxes - each).max(axis=-1).argmin()] for each in (region, other.proposals[-1], *rivals)
-    )
-    return np.abs(np.array(others) - own).min()
+def proposed(own, other):
+    """By how little it was decided that one side has proposals that the other lacks: the least difference of the score
+    of one of them from those that overlap it too much, and of such an overlap from the threshold. One that is kept
+    takes the place of the last, which then has no partner either."""
+    boxes, scores = own.anchors
+    kept = np.concatenate([own.proposals, other.proposals])
+    near = []
+    for side, places in ((own, own.own_proposals), (other, other.own_proposals)):
+        for region in side.proposals[places]:
+            shares = measured_overlaps(region[np.newaxis], kept)[0]
+            rivals = kept[(shares > 0.7) & (shares < 0.999)]
+            mine, *others = (scores[np.abs(boxes - each).max(axis=-1).argmin()] for each in (region, *rivals))
+            near += [np.abs(shares - 0.7).min(), *np.abs(np.array(others) - mine)]
+    return min(near)
 
 
 def answering(network, name, arguments, epsilon=1e-5):
