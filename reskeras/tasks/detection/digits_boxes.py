@@ -69,6 +69,7 @@ def _annotated(name: str, random: np.random.Generator, digits: dict, part: np.nd
         names=tuple(str(label) for label in digits["target"][part][scene.chosen]),
         ignored=none,
         crowd=none,
+        format="PNG",
     )
 
 
