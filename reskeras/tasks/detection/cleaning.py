@@ -31,7 +31,8 @@ class Annotated:
 
     `where` is its name in notes, `stored` what its bytes are read with. `boxes` float64 (k, 4) are top, left, bottom,
     right in pixels, NaN where the file has no number; `names` are the k classes, None where missing; `ignored` and
-    `crowd` bool (k,). `part` is the split that the set itself has the image in, train, validation or test, if any.
+    `crowd` bool (k,). `part` is the split that the set itself has the image in, train, validation or test, if any;
+    `format` is Pillow's name of the format of an image that is no file.
     """
 
     id: int | str
@@ -43,6 +44,7 @@ class Annotated:
     ignored: np.ndarray
     crowd: np.ndarray
     part: str = ""
+    format: str = ""
 
     def only(self, kept: np.ndarray) -> Annotated:
         """The image with the objects where `kept` bool (k,) is true."""

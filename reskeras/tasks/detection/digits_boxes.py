@@ -94,6 +94,7 @@ def _annotated(
         names=tuple(str(label) for label in digits["target"][part][scene.chosen]),
         ignored=none,
         crowd=none,
+        format="PNG",
     )
 
 

@@ -23,6 +23,7 @@ from tests.tasks.detection.folders import (
 )
 from tests.tasks.detection.photos import object_of, photo, written
 from tests.tasks.detection.test_recognised import FOLDERS
+from tests.tasks.detection.test_tfds import examples, stored
 
 NAMES = {1: "cat", 3: "a dog & <cat>", 4: "no"}
 
@@ -286,6 +287,19 @@ def test_drawn_digits_become_files(tmp_path, monkeypatch):
     assert found.images == {"train": 3, "val": 2}  # as YOLO's trainers ask for
     assert found.classes == tuple("0123456789")
     assert (tmp_path / "b" / "images" / "val" / "test-0001.png").is_file()
+
+
+def test_records_become_files_of_their_format(tmp_path):
+    stored(tmp_path / "sets", "zoo", {"train": examples(range(4)), "validation": examples([4]), "test": examples([7])})
+    found = convert_data("tfds:zoo", f"coco:{tmp_path / 'b'}", data_dir=tmp_path / "sets")
+    assert found.images == {"train": 4, "val": 1, "test": 1}
+    source, again = open_objects("tfds:zoo", tmp_path / "sets"), open_objects(found.name)
+    np.testing.assert_allclose(again.train.boxes, source.train.boxes, atol=0.011)
+    np.testing.assert_array_equal(again.train.ignored, source.train.ignored)
+    assert again.classes == source.classes
+    files = sorted((tmp_path / "b").rglob("*.png"))
+    assert [file.name for file in files] == ["000007.png", *(f"00000{index}.png" for index in range(4)), "000004.png"]
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
 
 
 def failing(*_):

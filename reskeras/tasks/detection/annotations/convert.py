@@ -14,7 +14,7 @@ from reskeras.files import atomic_folder, place_of, write_bytes
 from reskeras.tasks.detection.annotations.folder import WORDS
 from reskeras.tasks.detection.annotations.writers import WRITERS, Named, Writer, part_name
 from reskeras.tasks.detection.cleaning import Annotated, AnnotatedSet, apart, check_once, cleaned
-from reskeras.tasks.detection.image_headers import StoredImage, header, stored_bytes
+from reskeras.tasks.detection.image_headers import StoredImage, stored_bytes
 from reskeras.tasks.detection.opening import read_objects
 
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp", "WEBP": ".webp", "GIF": ".gif"}
@@ -123,8 +123,7 @@ def _file_name(image: Annotated) -> tuple[str, str]:
     """The stem and the suffix of an image's file; of one without a file, its id."""
     if isinstance(image.stored, StoredImage):
         return image.stored.path.stem[:LONGEST], image.stored.path.suffix
-    kind = header(image.stored).format if isinstance(image.stored, bytes) else "JPEG"
-    return str(image.id).translate(FORBIDDEN)[:LONGEST] or "image", SUFFIXES[kind]
+    return str(image.id).translate(FORBIDDEN)[:LONGEST] or "image", SUFFIXES[image.format]
 
 
 def _unsaid(parts: dict[str, list[Named]], writer: Writer) -> list[str]:

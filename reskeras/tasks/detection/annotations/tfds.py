@@ -139,7 +139,7 @@ def _annotated(
                 continue
             one = _image(number, where, (split, index), image.size, example["objects"], classes)
             boxes = as_shown(one.boxes, None, image, where, tally)
-            found.append(replace(one, boxes=boxes, part=split_in(split)))
+            found.append(replace(one, boxes=boxes, part=split_in(split), format=image.format))
     except (tf.errors.OpError, UnicodeDecodeError) as error:  # the latter if TensorFlow's message quotes the record
         why = f": {printable(first_line(error))}" if isinstance(error, tf.errors.OpError) else ""
         raise failure(f"data: a record of split {split} in {builder.data_dir} is broken{why}") from error
