@@ -49,8 +49,9 @@ KINDS = {
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is an archive by its suffix, or a zip by what it holds."""
-    return path.is_file() and (path.suffix.lower() in ARCHIVES or zipfile.is_zipfile(path))
+    """Whether a file is an archive by its suffix, or a zip by what it holds, but for NumPy's."""
+    suffix = path.suffix.lower()
+    return path.is_file() and suffix != ".npz" and (suffix in ARCHIVES or zipfile.is_zipfile(path))
 
 
 def check_folder(path: Path) -> None:

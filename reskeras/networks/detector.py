@@ -170,6 +170,8 @@ class DetectorSpec(Spec):
     """
 
     task: ClassVar[str] = "detection"
+    noun: ClassVar[str] = "detector"
+    command: ClassVar[str] = "detect"
     earlier: ClassVar[Mapping[str, Any]] = {"geometry": "cell", "regions.beta": 1.0}
     name: Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")] | None = None
     backbone: Annotated[Backbone, Field(description="A residual network: its name in the catalogue, or its fields")]

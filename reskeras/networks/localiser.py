@@ -32,6 +32,8 @@ class LocaliserSpec(Spec):
     """
 
     task: ClassVar[str] = "localisation"
+    noun: ClassVar[str] = "localiser"
+    command: ClassVar[str] = "localise"
     geometry: ClassVar[str] = "exact"  # of anchors, as a detector's
     name: Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")] | None = None
     trunk: Annotated[Trunk, Field(description="A residual network: its name in the catalogue, or its fields")]

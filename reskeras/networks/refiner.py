@@ -27,6 +27,8 @@ class RefinerSpec(Spec):
     """
 
     task: ClassVar[str] = "refinement"
+    noun: ClassVar[str] = "refiner"
+    command: ClassVar[str] = "localise"
     name: Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")] | None = None
     judge: Annotated[Judge, Field(description="A residual network: its name in the catalogue, or its fields")]
     count: Annotated[int, whole(1, 2000), Field(description="Best boxes of a class that are judged")] = 200

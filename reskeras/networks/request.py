@@ -52,8 +52,7 @@ def network(source: str | Path | AnySpec | None = None, *, settings: tuple[str, 
         source = validated(InceptionSpec, {INCEPTION: fields.pop(INCEPTION)})
     spec, where, lines = _source(source)
     if not isinstance(spec, AnyNetwork):
-        command = "detect" if isinstance(spec, DetectorSpec) else "localise"
-        raise ReskerasError(f"network: {source} is for {spec.task}; see reskeras {command} --help")
+        raise ReskerasError(f"network: {source} is a {spec.noun}; see reskeras {spec.command} --help")
     if fields or settings:
         spec, lines = overridden(spec, fields, settings), {}  # errors may not come from the file any more
     with _with_place(where, lines):
@@ -121,7 +120,7 @@ def _built_on(
         classes: dict[str, Any] = {"classes": named.classes} if named.classes else {}
         spec, where, lines = kind(**{field: staged(named, field)}, **classes), "", {}
     else:
-        raise ReskerasError(f"network: {source} is a {named.task} network with its own heads; name a {field} instead")
+        raise ReskerasError(f"network: {source} is a {named.noun}; name a network for the {field} instead")
     own_names = kind.model_fields.keys() - {field, "name"}
     own_fields = {name: fields.pop(name) for name in [*fields] if name in own_names}
     if "classes" in own_fields:  # errors still name their lines in a file

@@ -24,7 +24,14 @@ SINCE_SUITES = (  # what the runs of suites are found by does not have these
     "augment.rand_augment.increasing",
 )
 RESIZES = ("resize", "resize.multiple", "resize.rounding", "resize.antialias")
-OF_NETWORKS = ("activation", "head.scale", "stem.convs.bn", *RESIZES)  # nor these, of networks and detectors
+OF_DETECTIONS = ("detections.suppression", "detections.sigma", "detections.class_agnostic")
+OF_NETWORKS = (
+    "activation",
+    "head.scale",
+    "stem.convs.bn",
+    *RESIZES,
+    *OF_DETECTIONS,
+)  # nor these, of networks and detectors
 OF_DETECTORS = (  # the fingerprints of their checkpoints do not have these
     "neck",
     "proposals.convs",

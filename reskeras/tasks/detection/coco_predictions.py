@@ -10,7 +10,7 @@ from typing import Any
 
 from reskeras.errors import ReskerasError
 from reskeras.printable import few
-from reskeras.tasks.detection.coco_json import key, read_instances
+from reskeras.tasks.detection.annotations.coco_json import key, read_instances
 from reskeras.tasks.detection.detections import Found, FrameDetections, ImageDetections, each_image
 
 Id = int | str

@@ -2,6 +2,7 @@
 
 import json
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -278,7 +279,7 @@ def test_an_image_for_training_and_for_test_is_written_for_test_alone(tmp_path):
 def test_drawn_digits_become_files(tmp_path, monkeypatch):
     from reskeras.tasks.detection import digits_boxes
 
-    monkeypatch.setattr(digits_boxes, "COUNTS", {"train": 3, "test": 2})
+    monkeypatch.setattr(digits_boxes, "SCENES", replace(digits_boxes.SCENES, counts={"train": 3, "test": 2}))
     digits_boxes._scenes.cache_clear()
     try:
         found = convert_data("digits-boxes", f"yolo:{tmp_path / 'b'}")

@@ -168,5 +168,5 @@ def test_a_folder_of_classes_stays_one(tmp_path):
     assert not annotates_objects(str(tmp_path))
     with pytest.raises(ReskerasError, match="use folder:"):
         open_source(str(tmp_path))
-    with pytest.raises(ReskerasError, match="is not one of digits-boxes, voc:PATH"):
+    with pytest.raises(ReskerasError, match="is not one of digits-boxes, digits-loc, voc:PATH"):
         open_objects(str(tmp_path))

@@ -221,9 +221,9 @@ def test_what_cannot_be_is_refused_with_the_field(settings, message):
 
 
 def test_kinds_of_specs_are_told_apart(tmp_path):
-    with pytest.raises(ReskerasError, match="is for localisation; see reskeras localise --help"):
+    with pytest.raises(ReskerasError, match="is a localiser; see reskeras localise --help"):
         reskeras.network(localiser("resnet-18"))
-    with pytest.raises(ReskerasError, match="is a detection network with its own heads; name a trunk instead"):
+    with pytest.raises(ReskerasError, match="is a detector; name a network for the trunk instead"):
         localiser(reskeras.detector("resnet-18"))
     file = tmp_path / "mine.yaml"
     file.write_text("trunk: {family: cifar, depth: 8}\nsample: 16\n")
