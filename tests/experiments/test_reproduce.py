@@ -259,6 +259,7 @@ def test_what_goes_with_all_suites_alone_is_told(words, why):
     assert why in shown.stderr
 
 
+@pytest.mark.slow
 def test_all_suites_print_their_trainings_first_and_then_their_results(small, tmp_path):
     shown = ask("reproduce", "all", "--scale", "budget", "--only", "must", "--out", tmp_path)
     assert shown.exit_code == 0, shown.output

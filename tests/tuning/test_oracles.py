@@ -160,6 +160,7 @@ def test_halving_goes_on_with_the_best(tmp_path):
         (HalvingOracle, {"max_epochs": 3}),
     ],
 )
+@pytest.mark.sample(1)
 def test_killed_between_any_two_files_it_runs_no_finished_trial_again(tmp_path, kind, options):
     """A copy of the folder after every single write stands for a process killed there."""
     states, number = tmp_path / "states", itertools.count()

@@ -231,6 +231,7 @@ def test_without_a_localiser_of_the_same_classes_it_is_refused(run, trained, dat
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_several_seeds_are_compared_by_their_errors(data, run, tmp_path):
     spec = reskeras.LocaliserSpec.model_validate(SPEC)
     fields = {**SHORT, "epochs": 1}
