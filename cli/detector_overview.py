@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from reskeras.networks.detector import DetectorSpec, detector_name
+from reskeras.networks.built_on import built_name
+from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.detector_plan import OF_REGIONS, DetectorPlan, lower_detector
 from reskeras.plans.complexity import Cost
 
@@ -49,7 +50,7 @@ class DetectorOverview:
     @property
     def name(self) -> str:
         """The detector's name."""
-        return detector_name(self.spec)
+        return built_name(self.spec)
 
     def parts(self) -> list[Part]:
         """The stages, in order of computation."""

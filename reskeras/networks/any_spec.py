@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from reskeras.networks.any_network import AnyNetwork
-from reskeras.networks.detector import DetectorSpec
-from reskeras.networks.localiser import LocaliserSpec
-from reskeras.networks.refiner import RefinerSpec
+from reskeras.networks.built_on import BuiltOnNetwork
 
-AnySpec = AnyNetwork | DetectorSpec | LocaliserSpec | RefinerSpec
+AnySpec = AnyNetwork | BuiltOnNetwork

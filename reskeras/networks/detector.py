@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from reskeras.documents.fields import Spec, Width, whole, whole_shape, within
-from reskeras.errors import ReskerasError, unknown
-from reskeras.networks.any_network import AnyNetwork
-from reskeras.networks.catalog import catalog, name_of
+from reskeras.documents.fields import Spec, Width, whole, within
+from reskeras.errors import ReskerasError
+from reskeras.networks.built_on import BuiltOnNetwork, Share, named_for
 from reskeras.networks.geometry import GEOMETRIES
 from reskeras.networks.neck import FpnSpec, Neck
 from reskeras.networks.network import NetworkSpec
@@ -29,25 +28,8 @@ OF_NECKS = ("convs", "dense", "width")  # fields of regions that only detectors 
 WIDEST_RPN = 512  # channels of the proposal network's convolution, in the paper 512 for VGG
 
 
-def named_network(value: Any, field: str = BACKBONE) -> Any:
-    """A catalogue name stands for its row."""
-    if not isinstance(value, str):
-        return value
-    if value not in catalog():
-        raise unknown(field, value, catalog())
-    return staged(catalog()[value].spec, field)
-
-
-def staged(spec: AnyNetwork, field: str = BACKBONE) -> NetworkSpec:
-    """`spec`, which is for a `field`; ReskerasError when it is not a residual or plain network."""
-    if not isinstance(spec, NetworkSpec):
-        raise ReskerasError(f"{field}: {name_of(spec)} has no stages to share; choose a residual or plain network")
-    return spec
-
-
-Backbone = Annotated[NetworkSpec, BeforeValidator(named_network, json_schema_input_type=str | NetworkSpec)]
+Backbone = Annotated[NetworkSpec, named_for(BACKBONE)]
 Deviation = Annotated[float, within(0, 10, above=True)]
-Share = Annotated[float, within(0, 1, above=True, below=True)]
 
 
 def _once(values: tuple) -> tuple:
@@ -162,7 +144,7 @@ class DetectionSpec(Spec):
     most: Annotated[int, whole(1, 1000), Field(description="Maximum number of boxes per image")] = 100
 
 
-class DetectorSpec(Spec):
+class DetectorSpec(BuiltOnNetwork):
     """A Faster R-CNN detector as the user specifies it; every field but the backbone is optional.
 
     The backbone's `input_shape` is the canvas: every image is scaled to fit on it, so that all shapes are static. With
@@ -170,10 +152,10 @@ class DetectorSpec(Spec):
     """
 
     task: ClassVar[str] = "detection"
+    on: ClassVar[str] = BACKBONE
     noun: ClassVar[str] = "detector"
     command: ClassVar[str] = "detect"
     earlier: ClassVar[Mapping[str, Any]] = {"geometry": "cell", "regions.beta": 1.0}
-    name: Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")] | None = None
     backbone: Annotated[Backbone, Field(description="A residual network: its name in the catalogue, or its fields")]
     shared: Annotated[
         str | None,
@@ -286,20 +268,7 @@ class DetectorSpec(Spec):
             "size": 7,
         }
 
-    def describe(self) -> str:
-        """How its backbone was interpreted, in one line."""
-        return self.backbone.describe()
-
-    def channels(self) -> int:
-        """Channels of the images."""
-        return whole_shape(self.backbone.decided().input_shape)[-1]
-
 
 def shared_by_default(network: ResolvedNetwork) -> str:
     """The second-to-last stage, up to which the network is shared unless the spec says otherwise."""
     return f"stage{len(network.stages) - 1}"
-
-
-def detector_name(spec: DetectorSpec) -> str:
-    """The name a detector goes by: its own, else that of its backbone, as `resnet-18-detector`."""
-    return spec.name or f"{name_of(spec.backbone)}-detector"

@@ -15,8 +15,9 @@ from reskeras.errors import ReskerasError, unknown
 from reskeras.files import local_path
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.any_spec import AnySpec
+from reskeras.networks.built_on import staged
 from reskeras.networks.catalog import catalog
-from reskeras.networks.detector import BACKBONE, DetectorSpec, staged
+from reskeras.networks.detector import BACKBONE, DetectorSpec
 from reskeras.networks.detector_plan import lower_detector
 from reskeras.networks.inception import INCEPTION, InceptionSpec
 from reskeras.networks.localiser import TRUNK, LocaliserSpec

@@ -10,7 +10,8 @@ import yaml
 from reskeras.documents.document import to_yaml
 from reskeras.documents.validation import validated
 from reskeras.errors import ReskerasError
-from reskeras.networks.detector import DetectorSpec, detector_name
+from reskeras.networks.built_on import built_name
+from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.detector_plan import lower_detector
 from reskeras.networks.network import NetworkSpec
 from reskeras.networks.request import detector, network
@@ -42,7 +43,7 @@ def test_a_spec_is_as_sparse_as_it_was_typed_and_survives_yaml():
 def test_a_network_is_the_backbone_of_a_detector():
     assert detector("cifar-preact-110").backbone == network("cifar-preact-110")
     assert detector(depth=34, shortcut="C").backbone == NetworkSpec(depth=34, shortcut="C")
-    assert detector_name(detector("resnet-18")) == "resnet-18-detector"
+    assert built_name(detector("resnet-18")) == "resnet-18-detector"
 
 
 def test_defaults_follow_canvas_and_backbone():

@@ -10,12 +10,12 @@ import keras
 
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
-from reskeras.networks.detector import BACKBONE, DetectorSpec, detector_name
+from reskeras.networks.built_on import built_name
+from reskeras.networks.detector import BACKBONE, DetectorSpec
 from reskeras.networks.detector_plan import DetectorPlan
 from reskeras.plans.plan import Plan
 from reskeras.recipes.later import OF_DETECTORS, identifying
 from reskeras.recipes.recipe import Recipe
-from reskeras.tasks.detection import object_job
 from reskeras.tasks.detection.canvas import Canvases, describe
 from reskeras.tasks.detection.coco_precision import has_pycocotools
 from reskeras.tasks.detection.epoch_precision import EpochPrecision
@@ -25,9 +25,6 @@ from reskeras.tasks.detection.object_job import ObjectJob, ObjectSubject
 from reskeras.tasks.detection.object_warnings import capped
 from reskeras.training.strategy import Replicas
 from reskeras.training.subject import Logs, Measure
-
-FRESH = (*object_job.FRESH, "logits", "box_deltas")
-OF_NECKS = ("lateral*", "smooth*", "rpn_conv*", "region_*")  # those of a detector with a neck that a classifier lacks
 
 
 def watched_score(logs: Logs) -> tuple[float, float]:
@@ -84,7 +81,6 @@ class DetectorJob(ObjectJob):
     spec: DetectorSpec
     task: ClassVar[str] = "detection"
     command: ClassVar[tuple[str, ...]] = ("reskeras", "detect", "train")
-    on: ClassVar[str] = BACKBONE
 
     @cached_property
     def plan(self) -> Plan:
@@ -103,7 +99,7 @@ class DetectorJob(ObjectJob):
 
     def subject(self, preprocessing: Preprocessing) -> DetectorSubject:
         """The detector to fit."""
-        return DetectorSubject(self.lowered, detector_name(self.spec), self.source, preprocessing, own=self.own)
+        return DetectorSubject(self.lowered, built_name(self.spec), self.source, preprocessing, own=self.own)
 
     def describe(self, preprocessing: Preprocessing) -> str:
         """How images become the detector's input, in one line."""

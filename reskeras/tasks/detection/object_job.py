@@ -15,6 +15,7 @@ import numpy as np
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
+from reskeras.networks.built_on import BuiltOnNetwork
 from reskeras.networks.overrides import laid_over
 from reskeras.plans.plan import Plan
 from reskeras.plans.plan_data import unit_data
@@ -30,8 +31,6 @@ from reskeras.training.optimizer import optimizer_of
 from reskeras.training.own_parts import NO_PARTS, OwnParts
 from reskeras.training.transfer import freeze
 
-# layers that a pretrained network lacks, or whose shapes depend on classes and anchors
-FRESH = ("rpn_pre_bn", "rpn_conv", "objectness", "anchor_deltas")
 # fields of a recipe that do not apply to annotated images, and the values that leave them off
 ONLY_CLASSIFIERS: dict[str, tuple] = {
     "label_smoothing": (0.0,),
@@ -87,14 +86,10 @@ class ObjectSubject:
 
 @dataclass(frozen=True)
 class ObjectJob(Job):
-    """Trains what is built on a network on annotated images by a recipe. ReskerasError when they contradict each other.
+    """Trains what is built on a network on annotated images by a recipe. ReskerasError when these contradict."""
 
-    `spec` has the network in its field `on`.
-    """
-
-    spec: Any
+    spec: BuiltOnNetwork
     source: Source[Objects]
-    on: ClassVar[str]
     only_classifiers: ClassVar[Mapping[str, tuple]] = ONLY_CLASSIFIERS
 
     @cached_property
@@ -105,11 +100,11 @@ class ObjectJob(Job):
             raise ReskerasError(f"classes: {spec.classes} contradicts {self.source.name}, which has {classes} classes")
         if spec.channels() != self.source.channels:
             raise ReskerasError(
-                f"{self.on}.input_shape: {spec.channels()} channels contradict {self.source.name}, "
+                f"{spec.on}.input_shape: {spec.channels()} channels contradict {self.source.name}, "
                 f"whose images have {self.source.channels}"
             )
-        if self.recipe.drop_path is not None and getattr(spec, self.on).drop_path is None:
-            spec = laid_over(spec, {f"{self.on}.drop_path": self.recipe.drop_path})
+        if self.recipe.drop_path is not None and spec.network.drop_path is None:
+            spec = laid_over(spec, {f"{spec.on}.drop_path": self.recipe.drop_path})
         return laid_over(spec, {"classes": classes})
 
     @cached_property

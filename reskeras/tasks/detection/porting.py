@@ -13,7 +13,8 @@ from reskeras.data.decode import WHOLE
 from reskeras.errors import ReskerasError, failure
 from reskeras.evaluation.difference import TOLERANCE
 from reskeras.graph.weights import read
-from reskeras.networks.detector import DetectorSpec, detector_name
+from reskeras.networks.built_on import built_name
+from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.detector_plan import lower_detector
 from reskeras.porting.foreign_model import Ask, ForeignModel
 from reskeras.porting.normalise import as_published
@@ -61,7 +62,7 @@ def port_detector(
         if value:
             raise ReskerasError(f"{name}: only for classifiers; {source.name} is a detector")
     check_recognised(source, known, None)
-    plan, name = lower_detector(spec), detector_name(spec)
+    plan, name = lower_detector(spec), built_name(spec)
     model = detector_model(plan, name)
     model = filled(model, weights_of(source, known, model))
     pixels = known.normalise

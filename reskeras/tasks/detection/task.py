@@ -7,15 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from reskeras.networks.detector import DetectorSpec, detector_name
+from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.detector_plan import DetectorPlan, lower_detector
-from reskeras.networks.network import NetworkSpec
-from reskeras.networks.overrides import laid_over
 from reskeras.networks.request import detector
-from reskeras.readers import OBJECTS
 from reskeras.recipes.recipe import Recipe
 from reskeras.recipes.recipe import recipe as read_recipe
-from reskeras.tasks.task import Task
+from reskeras.tasks.detection.object_task import ObjectTask
 
 if TYPE_CHECKING:
     from reskeras.data.preprocessing import Preprocessing
@@ -31,13 +28,16 @@ if TYPE_CHECKING:
     from reskeras.training.transfer import Start
 
 
-class DetectionTask(Task):
+OF_NECKS = ("lateral*", "smooth*", "rpn_conv*", "region_*")  # those of a detector with a neck that a classifier lacks
+
+
+class DetectionTask(ObjectTask):
     """Object detection."""
 
     name: ClassVar[str] = "detection"
     noun: ClassVar[str] = "detector"
+    fresh: ClassVar[tuple[str, ...]] = ("rpn_pre_bn", "rpn_conv", "objectness", "anchor_deltas", "logits", "box_deltas")
     program: ClassVar[tuple[str, ...]] = ("reskeras", "detect")
-    annotation: ClassVar[str] = OBJECTS
     recipe: ClassVar[str] = "detector"
     figure: ClassVar[str] = "val_average_precision"
     measures: ClassVar[tuple[str, ...]] = ("map_area",)
@@ -49,14 +49,6 @@ class DetectionTask(Task):
     def plan(self, spec: DetectorSpec) -> DetectorPlan:
         """The plans of the detector's parts."""
         return lower_detector(spec)
-
-    def network(self, spec: DetectorSpec) -> NetworkSpec:
-        """The backbone."""
-        return spec.backbone
-
-    def name_of(self, spec: DetectorSpec) -> str:
-        """`resnet-18-detector`."""
-        return detector_name(spec)
 
     def describe_pixels(self, spec: DetectorSpec, preprocessing: Preprocessing) -> str:
         """How images are scaled and placed on canvases."""
@@ -94,10 +86,6 @@ class DetectionTask(Task):
         """`recipe` with batch norm frozen at its statistics, as in the paper, unless it sets `frozen_bn` itself."""
         return recipe if "frozen_bn" in recipe.sparse() else read_recipe(recipe, frozen_bn=True)
 
-    def beginning_spec(self, spec: DetectorSpec, source: Source[Objects]) -> DetectorSpec:
-        """`spec` with the number of classes of the data."""
-        return laid_over(spec, {"classes": len(source.classes)})
-
     def port(self, source: ForeignModel, known: Recognised, spec: DetectorSpec, **request: Any) -> Port:
         """torchvision's detector as ours."""
         from reskeras.tasks.detection.porting import port_detector
@@ -105,12 +93,6 @@ class DetectionTask(Task):
         return port_detector(source, known, spec, **request)
 
     def start(self, begun: Run) -> Start:
-        """The weights of a detector, or of a classifier with the same network as the backbone, without its logits; a
-        per-pixel mean becomes a per-channel one, because a canvas shows images at any position."""
-        from reskeras.tasks.detection.job import FRESH, OF_NECKS
-
+        """As of any, and with a neck the layers that a classifier lacks."""
         start = super().start(begun)
-        weights, fresh = start.weights, (*FRESH, *(OF_NECKS if begun.task != self.name else ()))
-        if begun.task != self.name:
-            weights = {name: value for name, value in weights.items() if not name.startswith("logits/")}
-        return replace(start, weights=weights, preprocessing=start.preprocessing.by_channel(), fresh=fresh)
+        return start if begun.task == self.name else replace(start, fresh=(*start.fresh, *OF_NECKS))

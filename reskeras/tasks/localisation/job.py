@@ -10,7 +10,8 @@ import keras
 import numpy as np
 
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.networks.localiser import TRUNK, LocaliserSpec, localiser_name
+from reskeras.networks.built_on import built_name
+from reskeras.networks.localiser import TRUNK, LocaliserSpec
 from reskeras.networks.localiser_plan import LocaliserPlan
 from reskeras.recipes.later import identifying
 from reskeras.recipes.recipe import Recipe
@@ -94,12 +95,11 @@ class LocaliserJob(ObjectJob):
     spec: LocaliserSpec
     task: ClassVar[str] = "localisation"
     command: ClassVar[tuple[str, ...]] = ("reskeras", "localise", "train")
-    on: ClassVar[str] = TRUNK
 
     def subject(self, preprocessing: Preprocessing) -> LocaliserSubject:
         """The localiser to fit. ReskerasError for images without objects to train on, or to test on."""
         check_images(self.source)
-        return LocaliserSubject(self.lowered, localiser_name(self.spec), self.source, preprocessing, own=self.own)
+        return LocaliserSubject(self.lowered, built_name(self.spec), self.source, preprocessing, own=self.own)
 
     def describe(self, preprocessing: Preprocessing) -> str:
         """How images become the localiser's input, in one line."""

@@ -13,7 +13,8 @@ import numpy as np
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read
-from reskeras.networks.refiner import JUDGE, RefinerSpec, refiner_name
+from reskeras.networks.built_on import built_name
+from reskeras.networks.refiner import JUDGE, RefinerSpec
 from reskeras.networks.refiner_plan import RefinerPlan
 from reskeras.plans.plan import Plan
 from reskeras.recipes.later import identifying
@@ -91,7 +92,6 @@ class RefinerJob(ObjectJob):
     spec: RefinerSpec
     task: ClassVar[str] = "refinement"
     command: ClassVar[tuple[str, ...]] = ("reskeras", "localise", "refine")
-    on: ClassVar[str] = JUDGE
     only_classifiers: ClassVar[Mapping[str, tuple]] = {
         name: off for name, off in ONLY_CLASSIFIERS.items() if name != "teacher"
     }
@@ -126,7 +126,7 @@ class RefinerJob(ObjectJob):
     def subject(self, preprocessing: Preprocessing) -> RefinerSubject:
         """The refiner to fit. ReskerasError for images without objects to train on, or to test on."""
         check_images(self.source)
-        name = refiner_name(self.spec)
+        name = built_name(self.spec)
         return RefinerSubject(self.lowered, name, self.source, preprocessing, own=self.own, localiser=self.localiser)
 
     def describe(self, preprocessing: Preprocessing) -> str:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from reskeras.networks.network import NetworkSpec
-from reskeras.networks.overrides import laid_over
-from reskeras.networks.refiner import RefinerSpec, refiner_name
+from reskeras.networks.refiner import RefinerSpec
 from reskeras.networks.refiner_plan import RefinerPlan, lower_refiner
 from reskeras.networks.request import refiner
-from reskeras.readers import OBJECTS
 from reskeras.recipes.recipe import Recipe
-from reskeras.tasks.task import Task
+from reskeras.tasks.detection.object_task import ObjectTask
 
 if TYPE_CHECKING:
     from reskeras.data.source import Source
@@ -22,17 +18,16 @@ if TYPE_CHECKING:
     from reskeras.tasks.detection.objects import Objects
     from reskeras.tasks.refinement.job import RefinerJob
     from reskeras.tasks.refinement.run import RefinerRun
-    from reskeras.tasks.run import Material, Run
-    from reskeras.training.transfer import Start
+    from reskeras.tasks.run import Material
 
 
-class RefinementTask(Task):
+class RefinementTask(ObjectTask):
     """Refinement of a localiser's boxes."""
 
     name: ClassVar[str] = "refinement"
     noun: ClassVar[str] = "refiner"
+    fresh: ClassVar[tuple[str, ...]] = ("objectness", "box_deltas")
     program: ClassVar[tuple[str, ...]] = ("reskeras", "localise")
-    annotation: ClassVar[str] = OBJECTS
     recipe: ClassVar[str] = "refiner"
     figure: ClassVar[str] = "val_localised"
     measures: ClassVar[tuple[str, ...]] = ("localisation_error",)
@@ -44,14 +39,6 @@ class RefinementTask(Task):
     def plan(self, spec: RefinerSpec) -> RefinerPlan:
         """The plans of the refiner's parts."""
         return lower_refiner(spec)
-
-    def network(self, spec: RefinerSpec) -> NetworkSpec:
-        """The judge."""
-        return spec.judge
-
-    def name_of(self, spec: RefinerSpec) -> str:
-        """`resnet-18-refiner`."""
-        return refiner_name(spec)
 
     def job(
         self, spec: RefinerSpec, recipe: Recipe, source: Source[Objects], data_dir: str | Path | None
@@ -72,17 +59,3 @@ class RefinementTask(Task):
         from reskeras.tasks.localisation.page import page_of_localisers
 
         return page_of_localisers(runs)
-
-    def beginning_spec(self, spec: RefinerSpec, source: Source[Objects]) -> RefinerSpec:
-        """`spec` with the number of classes of the data."""
-        return laid_over(spec, {"classes": len(source.classes)})
-
-    def start(self, begun: Run) -> Start:
-        """The weights of a refiner, or of a classifier with the same network as the judge, without its logits."""
-        start = super().start(begun)
-        weights = start.weights
-        if begun.task != self.name:
-            weights = {name: value for name, value in weights.items() if not name.startswith("logits/")}
-        return replace(
-            start, weights=weights, preprocessing=start.preprocessing.by_channel(), fresh=("objectness", "box_deltas")
-        )

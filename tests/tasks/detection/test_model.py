@@ -14,8 +14,8 @@ from reskeras.graph.weights import places, read, write
 from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.detector_plan import lower_detector
 from reskeras.tasks.detection.detector_inference import Detector
-from reskeras.tasks.detection.job import FRESH
 from reskeras.tasks.detection.model import LOSSES, detector_model, training_model
+from reskeras.tasks.detection.task import DetectionTask
 from tests.tasks.detection.shapes import DETECTOR
 
 ORDERS = ["original", "bn_after_add", "relu_before_add", "relu_preact", "full_preact"]
@@ -176,7 +176,7 @@ def test_what_a_backbone_has_no_weights_for_is_named():
     plan = lower_detector(small(backbone={"order": "full_preact"}))
     theirs = {name.rpartition("/")[0] for name in plan.network.weight_names()}
     ours = {name.rpartition("/")[0] for name in plan.everything.weight_names()}
-    assert ours - theirs | {"logits"} == set(FRESH)
+    assert ours - theirs | {"logits"} == set(DetectionTask.fresh)
 
 
 def test_the_tester_computes_what_the_saved_model_does(detector_run):
