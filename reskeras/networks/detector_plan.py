@@ -18,6 +18,7 @@ from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.detector_parts import dense_regions, detection_parts, pyramid_parts, region_plan, shared_plan
 from reskeras.networks.geometry import GEOMETRIES
 from reskeras.networks.lower import Maker
+from reskeras.networks.plan_of_parts import PlanOfParts
 from reskeras.networks.resize import Canvas, smallest
 from reskeras.plans.complexity import Complexity, Cost, UnitCost
 from reskeras.plans.operation import Shape
@@ -44,7 +45,7 @@ class Level:
 
 
 @dataclass(frozen=True)
-class DetectorPlan:
+class DetectorPlan(PlanOfParts):
     """What a detector computes, as plans: `shared` on an image, and `neck`, by name, on its maps at `ends`; `rpn`,
     `objectness` and `anchor_deltas` on each map that results; `regions`, `logits` and `box_deltas` on the features
     pooled for each region. `spec` is fully resolved.
@@ -74,17 +75,6 @@ class DetectorPlan:
         """The same with other `parts`, by the names of these."""
         others: dict[str, Any] = {name: part for name, part in parts.items() if name not in self.neck}
         return replace(self, **others, neck={name: parts[name] for name in self.neck})
-
-    @property
-    def input_shape(self) -> Shape:
-        """Height, width and channels of the canvas."""
-        return self.shared.input_shape
-
-    @property
-    def canvas(self) -> Canvas:
-        """Height and width of the canvas, of several the largest."""
-        height, width, _ = self.input_shape
-        return height, width
 
     @property
     def canvases(self) -> tuple[Canvas, ...]:
@@ -152,13 +142,6 @@ class DetectorPlan:
     def all_anchors(self) -> int:
         """Anchors on the detector's canvas."""
         return self.anchors * sum(prod(level.shape[:2]) for level in self.levels())
-
-    @property
-    def everything(self) -> Plan:
-        """All units in one plan, to look up weights and units in; its shapes do not chain."""
-        return Plan(
-            units=tuple(unit for plan in self.parts.values() for unit in plan.units), input_shape=self.input_shape
-        )
 
     def times(self, regions: int) -> dict[str, float]:
         """How often each part runs for an image with so many regions; one that runs on several maps, by how many cells

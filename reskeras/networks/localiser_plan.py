@@ -11,17 +11,16 @@ from reskeras.networks.geometry import GEOMETRIES
 from reskeras.networks.localiser import PRIOR, LocaliserSpec
 from reskeras.networks.lower import Maker
 from reskeras.networks.parts import SMALL_NORMAL
-from reskeras.networks.resize import Canvas
+from reskeras.networks.plan_of_parts import PlanOfParts
 from reskeras.plans import operations as op
 from reskeras.plans.complexity import Complexity
-from reskeras.plans.operation import Shape
 from reskeras.plans.plan import Plan
 
 HEADS = ("rpn", "objectness", "anchor_deltas")
 
 
 @dataclass(frozen=True)
-class LocaliserPlan:
+class LocaliserPlan(PlanOfParts):
     """What a localiser computes, as plans: `shared` on an image, then `rpn`, and on its map the sibling convolutions:
     `objectness`, for each anchor a logit of each class, and `anchor_deltas`, for each anchor four numbers of each class
     or of all. `spec` is fully resolved; `network` is the whole trunk, of which `shared` is a slice."""
@@ -39,26 +38,9 @@ class LocaliserPlan:
         return {"shared": self.shared, **{name: getattr(self, name) for name in HEADS}}
 
     @property
-    def input_shape(self) -> Shape:
-        """Height, width and channels of the crop."""
-        return self.shared.input_shape
-
-    @property
-    def canvas(self) -> Canvas:
-        """Height and width of the crop."""
-        height, width, _ = self.input_shape
-        return height, width
-
-    @property
     def sides(self) -> tuple[float, float]:
         """Pixels of an image's shorter side, and the most of its longer one."""
         return float(self.spec.shorter or 0), math.inf
-
-    @property
-    def everything(self) -> Plan:
-        """All units in one plan, to look up weights and units in."""
-        units = tuple(unit for plan in self.parts.values() for unit in plan.units)
-        return Plan(units=units, input_shape=self.input_shape)
 
     def at(self, height: int, width: int) -> LocaliserPlan:
         """The same on an image of that size."""

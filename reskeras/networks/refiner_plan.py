@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from reskeras.networks.detector_parts import one_unit, without_logits
 from reskeras.networks.localiser import PRIOR
 from reskeras.networks.parts import SMALL_NORMAL
+from reskeras.networks.plan_of_parts import PlanOfParts
 from reskeras.networks.refiner import RefinerSpec
 from reskeras.plans import operations as op
 from reskeras.plans.complexity import Complexity
-from reskeras.plans.operation import Shape
 from reskeras.plans.plan import Plan
 
 
 @dataclass(frozen=True)
-class RefinerPlan:
+class RefinerPlan(PlanOfParts):
     """What a refiner computes, as plans: `shared` on a warped region, and on its features the sibling layers:
     `objectness`, a logit of each class, and `box_deltas`, four numbers of each class or of all. `spec` is fully
     resolved; `network` is the whole judge, of which `shared` is all but the logits."""
@@ -31,17 +31,6 @@ class RefinerPlan:
     def parts(self) -> dict[str, Plan]:
         """The plans by name, in the order in which they are computed."""
         return {"shared": self.shared, "objectness": self.objectness, "box_deltas": self.box_deltas}
-
-    @property
-    def input_shape(self) -> Shape:
-        """Height, width and channels of a warped region."""
-        return self.shared.input_shape
-
-    @property
-    def everything(self) -> Plan:
-        """All units in one plan."""
-        units = tuple(unit for plan in self.parts.values() for unit in plan.units)
-        return Plan(units=units, input_shape=self.input_shape)
 
     def complexity(self) -> Complexity:
         """The costs of one region."""

@@ -15,6 +15,16 @@ from reskeras.tasks.detection.objects import Objects
 MOST = 500  # images; more say little more about an epoch, and take longer
 
 
+def some_of(split: Objects, most: int, watched: str, what: str) -> tuple[Objects, str]:
+    """At most so many evenly spaced images of a split that is called `watched`, and a line that says so of `what` is
+    measured on them; empty where these are all."""
+    if split.count <= most:
+        return split, ""
+    chosen = np.linspace(0, split.count - 1, most).round().astype(int)
+    told = f"{what} after each epoch: of {most:,} of the {split.count:,} {watched} images"
+    return split.part(split.name, chosen), told
+
+
 class EpochPrecision:
     """COCO's mean average precision, over overlaps of 0.5 to 0.95 and at 0.5, of a detector in training: on all images
     of `split`, which are called `watched`, or on MOST evenly spaced ones."""
@@ -22,11 +32,8 @@ class EpochPrecision:
     def __init__(
         self, plan: DetectorPlan, preprocessing: Preprocessing, classes: Sequence[str], split: Objects, watched: str
     ):
-        self.classes, self.split, self.told = tuple(classes), split, ""
-        if split.count > MOST:
-            chosen = np.linspace(0, split.count - 1, MOST).round().astype(int)
-            self.split = split.part(split.name, chosen)
-            self.told = f"mAP after each epoch: of {MOST} of the {split.count:,} {watched} images"
+        self.classes = tuple(classes)
+        self.split, self.told = some_of(split, MOST, watched, "mAP")
         self.detector = Detector(plan, None, preprocessing)
 
     def __call__(self, weights: Mapping[str, np.ndarray]) -> dict[str, float]:

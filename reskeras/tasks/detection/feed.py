@@ -5,7 +5,6 @@ Where a detector has several canvases the images of a batch share one; which one
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
 from functools import partial, reduce
@@ -14,9 +13,8 @@ from typing import Self
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.batches import ReadAhead, mapped
+from reskeras.data.batches import mapped
 from reskeras.data.decode import decode
-from reskeras.data.division import BY_POSITION, held_by_position, held_out
 from reskeras.data.epoch_order import EpochOrder, GroupedOrder, by_group
 from reskeras.data.pipeline import first_broken_in_training, ordered_batches, training_batches
 from reskeras.data.pixel_boxes import erasing
@@ -25,31 +23,27 @@ from reskeras.data.random_change import alternating, coins
 from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Source
 from reskeras.data.training_batch import colour_changes, seed_of
-from reskeras.errors import ReskerasError
-from reskeras.recipes.augment import AugmentSpec
 from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.detection.boxes import areas, clipped, mirrored
 from reskeras.tasks.detection.canvas import Canvases, normalised, on_canvas, placed
+from reskeras.tasks.detection.object_feed import ObjectFeed, check_augment
 from reskeras.tasks.detection.objects import IGNORED, PADDING, Objects
 from reskeras.training.strategy import Replicas
 
 LEAST_SEEN = 0.4  # visible share of an object cut by the canvas, below which it is ignored
 # folded into a batch's seed
 SCALE, MIRROR, FLIP_ROWS, ERASE, LEARN = 101, 102, 103, 104, 105
-# augmentations that are not implemented for images with boxes
-ONLY_CLASSIFIERS = ("random_resized_crop", "shorter_side", "rand_augment", "mixup", "cutmix")
 
 Inputs = dict[str, tf.Tensor]
 
 
-class DetectionFeed:
+class DetectionFeed(ObjectFeed):
     """Training and watched images of `source` by `recipe`, sharded over `replicas`.
 
     A batch is (inputs, weights (B,)): the inputs of `training_model`, and 1 for images, 0 for padding. `canvases` are
     by default the one of the `preprocessing`.
     """
 
-    changes: Mapping[int, str] = {}  # epochs do not differ in their canvases
     rest = 0.0  # where an image, or its visible part, is that is not moved: 0 is the upper left corner
     moves = False  # whether images are at random places also where they are not scaled at random
 
@@ -61,15 +55,9 @@ class DetectionFeed:
         replicas: Replicas,
         canvases: Canvases | None = None,
     ):
-        self.recipe, self.source, self.preprocessing, self.replicas = recipe, source, preprocessing, replicas
+        super().__init__(recipe, source, preprocessing, replicas)
         self.canvases = canvases or Canvases((preprocessing.size[:2],))
-        kept, held = held_back(source, recipe)
-        self.held_out = len(held) > 0
-        train = source.training_images("train")
-        self.train = train.part("train", kept) if self.held_out else train
-        self.watched = train.part("held-out", held) if self.held_out else source.test
-        self.watches = "held-out" if self.held_out else "test"
-        self.most = max(train.most, source.test.most)
+        self.most = max(source.training_images("train").most, source.test.most)
         self.order = self._order(min(recipe.step_images, self.train.count))
         self.steps_per_epoch = self.order.steps
 
@@ -81,10 +69,6 @@ class DetectionFeed:
         return GroupedOrder(
             count, batch_size, repeats, self.canvases.chosen(self.train.sizes).numpy(), self.canvases.larger
         )
-
-    def at(self, epoch: int) -> Self:
-        """The pipeline of `epoch`: that of all epochs."""
-        return self
 
     def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
         """Batches from `step` of `epoch` up to epoch `until`."""
@@ -101,10 +85,6 @@ class DetectionFeed:
     def finished(self, inputs: Inputs, weights: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
         """The batch as it is: canvases hold fractions, so that nothing is gained by normalising them on the device."""
         return inputs, weights
-
-    def check(self) -> None:
-        """Raise ReskerasError when these images cannot be augmented or sharded as the recipe asks."""
-        self.training(0, 0, 1)
 
     def watching(self) -> tuple[tf.data.Dataset, int]:
         """Batches of every watched image once, in order, and the number of batches."""
@@ -138,10 +118,6 @@ class DetectionFeed:
         other.canvases = replace(self.canvases, shapes=self.canvases.shapes[canvas : canvas + 1])
         other.preprocessing = on_canvas(self.preprocessing, *other.canvases.shapes[0])
         return other
-
-    def read_ahead(self, count: int) -> ReadAhead:
-        """How many batches of `count` images are prepared in parallel."""
-        return ReadAhead.of(count, self.preprocessing.size)
 
     def sample(self, count: int) -> np.ndarray:
         """At most `count` evenly spaced training images on the largest canvas, normalised, float32."""
@@ -230,7 +206,6 @@ class TrainingCanvases:
         self.feed, self.rows, self.augment = feed, rows, feed.recipe.augment
         self.count, self.read_ahead = feed.train.count, feed.read_ahead(rows.count)
         self.changes = colour_changes(self.augment, feed.preprocessing.channels)
-        self.mirrors = feed.source.mirror if self.augment.flip == "auto" else bool(self.augment.flip)
         self.sides = alternating(self.count, feed.recipe.seed) if self.augment.flip == "alternating" else None
 
     def __call__(self, indices: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
@@ -245,7 +220,7 @@ class TrainingCanvases:
         inputs = self.feed.loaded(self.feed.train, tf.ensure_shape(indices, [rows.count]), factors, wheres)
         for part, change in self.changes.items():
             inputs["image"] = change(inputs["image"], seed_of(seed, part), rows)
-        if self.mirrors:
+        if self.feed.mirrors:
             mirrored = self.sides(indices, epoch) if self.sides else coins(fold(MIRROR), rows)
             inputs = _mirrored(inputs, mirrored, size.width)
         if self.augment.flip_rows:
@@ -258,14 +233,6 @@ class TrainingCanvases:
         return inputs, weights
 
 
-def held_back(source: Source[Objects], recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the training images to train on, and of those to hold out, by the recipe."""
-    train = source.training_images("train")
-    if source.division == BY_POSITION:
-        return held_by_position(train.count, recipe.holdout, recipe.seed)
-    return held_out([str(each) for each in train.ids], np.zeros(train.count, np.int32), recipe.holdout, recipe.seed)
-
-
 def in_view(boxes: tf.Tensor, labels: tf.Tensor, window: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Boxes (G, 4) of a canvas and labels (G,), clipped to `window` (4,): objects with less than LEAST_SEEN of their
     area left are ignored, those with nothing left become padding."""
@@ -275,18 +242,6 @@ def in_view(boxes: tf.Tensor, labels: tf.Tensor, window: tf.Tensor) -> tuple[tf.
     labels = tf.where((share < LEAST_SEEN) & (labels >= 0), IGNORED, labels)
     labels = tf.where(share > 0, labels, PADDING)
     return tf.where((labels != PADDING)[:, tf.newaxis], cut, 0.0), labels
-
-
-def check_augment(augment: AugmentSpec) -> None:
-    """ReskerasError for augmentations that are for classifiers only."""
-    for field in ONLY_CLASSIFIERS:
-        if getattr(augment, field):
-            raise ReskerasError(
-                f"augment.{field}: only for classifiers; detectors support scale, flip, flip_rows, colour, "
-                "lighting and erase"
-            )
-    if augment.pad_crop and "pad_crop" in augment.model_fields_set:
-        raise ReskerasError("augment.pad_crop: only for classifiers; use augment.scale to shift a detector's images")
 
 
 def _finished(preprocessing: Preprocessing, inputs: Inputs, weights: tf.Tensor) -> tuple[Inputs, tf.Tensor]:

@@ -18,7 +18,8 @@ from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.detection.canvas import Canvases
 from reskeras.tasks.detection.detections import box_of
 from reskeras.tasks.detection.drawn_boxes import Mark, draw_boxes, enlarged, true_marks
-from reskeras.tasks.detection.feed import DetectionFeed, TrainingCanvases, check_augment
+from reskeras.tasks.detection.feed import DetectionFeed, TrainingCanvases
+from reskeras.tasks.detection.object_feed import check_augment
 from reskeras.tasks.detection.objects import IGNORED, PADDING, Objects
 from reskeras.training.strategy import open_replicas
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -16,10 +17,11 @@ from reskeras.networks.localiser_plan import LocaliserPlan
 from reskeras.recipes.later import identifying
 from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.detection.canvas import Canvases
+from reskeras.tasks.detection.epoch_precision import some_of
 from reskeras.tasks.detection.object_job import ObjectJob, ObjectSubject
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.localisation.feed import LocaliserFeed
-from reskeras.tasks.localisation.localiser import Localiser
+from reskeras.tasks.localisation.localiser import Localiser, Located
 from reskeras.tasks.localisation.model import LOSSES, localiser_model, training_model
 from reskeras.tasks.localisation.rule import OVERLAP, check_images, covered, held
 from reskeras.training.strategy import Replicas
@@ -69,23 +71,35 @@ class LocaliserSubject(ObjectSubject):
         return localiser_model(self.lowered, self.name)
 
 
-class EpochLocalised:
-    """The share of right boxes, where the class is given, of a localiser in training, by centre crops: of all images of
-    `split`, which are called `watched`, or of MOST evenly spaced ones."""
+class RightBoxes(ABC):
+    """The share of right boxes, where the class is given, of a network in training: of all images of `split`, which are
+    called `watched`, or of `most` evenly spaced ones."""
 
-    def __init__(self, plan: LocaliserPlan, preprocessing: Preprocessing, split: Objects, watched: str):
-        self.split, self.told = split, ""
-        if split.count > MOST:
-            self.split = split.part(split.name, np.linspace(0, split.count - 1, MOST).round().astype(int))
-            self.told = f"right boxes after each epoch: of {MOST:,} of the {split.count:,} {watched} images"
-        self.localiser = Localiser(plan, None, preprocessing)
-        self.held = held(self.split, plan.spec.classes or 0)
+    def __init__(self, split: Objects, watched: str, most: int, classes: int):
+        self.split, self.told = some_of(split, most, watched, "right boxes")
+        self.held = held(self.split, classes)
+
+    @abstractmethod
+    def located(self, weights: Mapping[str, np.ndarray]) -> Located:
+        """The best box of each class that an image holds, by the network with these weights."""
 
     def __call__(self, weights: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """`val_localised` of the localiser with these weights; 0 where the images hold no object."""
-        self.localiser.load(weights)
-        right = covered(self.split, self.localiser.look(self.split).boxes[:, :, 0])[self.held] >= OVERLAP
+        """`val_localised` of the network with these weights; 0 where the images hold no object."""
+        right = covered(self.split, self.located(weights).boxes[:, :, 0])[self.held] >= OVERLAP
         return {f"val_{LOCALISED}": float(right.mean()) if len(right) else 0.0}
+
+
+class EpochLocalised(RightBoxes):
+    """That of a localiser, by centre crops."""
+
+    def __init__(self, plan: LocaliserPlan, preprocessing: Preprocessing, split: Objects, watched: str):
+        super().__init__(split, watched, MOST, plan.spec.classes or 0)
+        self.localiser = Localiser(plan, None, preprocessing)
+
+    def located(self, weights: Mapping[str, np.ndarray]) -> Located:
+        """The likeliest boxes."""
+        self.localiser.load(weights)
+        return self.localiser.look(self.split)
 
 
 @dataclass(frozen=True)

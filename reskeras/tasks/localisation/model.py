@@ -16,6 +16,7 @@ from reskeras.tasks.detection.layers import REGISTERED, Float32Layer, in_rows
 from reskeras.tasks.detection.model import TrainedDetector, holds
 
 LOSSES = ("objectness", "boxes")
+BACKGROUND = -1  # the label of what is on no object
 
 
 class Networks:
@@ -75,18 +76,26 @@ class LocaliserLosses(Float32Layer):
             tf.gather(in_rows(values, width), sample.chosen, batch_dims=1)
             for values, width in ((logits, self.classes), (deltas, 4 * self.boxes))
         )
-        true = tf.one_hot(own, self.classes) * sample.positive[..., tf.newaxis]
-        entropies = tf.nn.sigmoid_cross_entropy_with_logits(true, told)
-        moves = tf.reshape(moves, [-1, moves.shape[1], self.boxes, 4])
-        moves = tf.gather(moves, tf.clip_by_value(own, 0, self.boxes - 1), batch_dims=2)
-        return (
-            sample.mean(tf.reduce_sum(entropies, axis=-1)),
-            sample.mean(smooth_l1(moves - sample.deltas, self.beta) * sample.positive),
-        )
+        labels = tf.where(sample.positive > 0, own, BACKGROUND)
+        entropies, offsets = losses_of_classes(told, moves, labels, sample.deltas, self.boxes, self.beta)
+        return sample.mean(entropies), sample.mean(offsets)
+
+
+def losses_of_classes(
+    logits: tf.Tensor, deltas: tf.Tensor, labels: tf.Tensor, wanted: tf.Tensor, boxes: int, beta: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Of anchors or regions (...) the cross-entropies of the logistic units of all classes, summed over these, of
+    logits (..., C); and smooth L1 of those deltas, of (..., boxes * 4), that belong to the class, against the wanted
+    ones (..., 4). `labels` int32 (...) are classes, or BACKGROUND, which is of no class and has no deltas."""
+    entropies = tf.nn.sigmoid_cross_entropy_with_logits(tf.one_hot(labels, logits.shape[-1]), logits)
+    moves = tf.reshape(deltas, tf.concat([tf.shape(labels), [boxes, 4]], axis=0))
+    moves = tf.gather(moves, tf.clip_by_value(labels, 0, boxes - 1), batch_dims=labels.shape.rank)
+    is_object = tf.cast(labels != BACKGROUND, tf.float32)
+    return tf.reduce_sum(entropies, axis=-1), smooth_l1(moves - wanted, beta) * is_object
 
 
 class TrainedLocaliser(TrainedDetector):
-    """The Keras model of a localiser in training."""
+    """The Keras model of a localiser, or of a refiner, in training."""
 
     losses_of: ClassVar[tuple[str, ...]] = LOSSES
 

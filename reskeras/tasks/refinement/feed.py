@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.batches import ReadAhead, mapped
+from reskeras.data.batches import mapped
 from reskeras.data.decode import decode
 from reskeras.data.epoch_order import EpochOrder, shuffled
 from reskeras.data.pipeline import first_broken_in_training, ordered_batches, training_batches
@@ -21,14 +20,16 @@ from reskeras.data.training_batch import colour_changes, seed_of
 from reskeras.networks.refiner import RefinerSpec
 from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.detection.boxes import encoded
-from reskeras.tasks.detection.feed import check_augment, held_back
+from reskeras.tasks.detection.object_feed import ObjectFeed, check_augment
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.localisation.localiser import Localiser
-from reskeras.tasks.refinement.regions import BACKGROUND, Regions, regions_of
+from reskeras.tasks.localisation.model import BACKGROUND
+from reskeras.tasks.refinement.regions import Regions, regions_of
 from reskeras.tasks.refinement.warping import warped
 from reskeras.training.strategy import Replicas
 
 MIRROR = 102  # folded into a batch's seed
+POOLS = (-2, -3)  # folded into an epoch's seed to shuffle objects and background
 WATCHED = 8  # regions of each watched image whose loss is measured
 
 Inputs = dict[str, tf.Tensor]
@@ -42,7 +43,6 @@ class RegionOrder(EpochOrder):
     objects: int = 0
     positives: int = 0
     length: int = 0
-    folds: tuple[int, int] = field(default=(-2, -3))
 
     @property
     def steps(self) -> int:
@@ -53,20 +53,18 @@ class RegionOrder(EpochOrder):
         """The regions of each batch of the epoch with this seed, int64 (steps, batch_size)."""
         parts = []
         pools = (0, self.objects, self.positives), (self.objects, self.count, self.batch_size - self.positives)
-        for (first, last, each), fold in zip(pools, self.folds, strict=True):
+        for (first, last, each), fold in zip(pools, POOLS, strict=True):
             order = shuffled(last - first, tf.random.experimental.stateless_fold_in(seed, fold))
             places = tf.range(self.steps * each, dtype=tf.int64) % max(last - first, 1)
             parts.append(tf.reshape(first + tf.cast(tf.gather(order, places), tf.int64), [self.steps, each]))
         return (tf.concat(parts, axis=1),)
 
 
-class RefinerFeed:
+class RefinerFeed(ObjectFeed):
     """Regions of the training and watched images of `source`, by `localiser`, sharded over `replicas`.
 
     A batch is (inputs, weights (R,)): the inputs of `training_model`, and 1 for regions, 0 for padding.
     """
-
-    changes: Mapping[int, str] = {}
 
     def __init__(
         self,
@@ -77,14 +75,8 @@ class RefinerFeed:
         spec: RefinerSpec,
         localiser: Localiser,
     ):
-        self.recipe, self.source, self.preprocessing, self.replicas = recipe, source, preprocessing, replicas
+        super().__init__(recipe, source, preprocessing, replicas)
         self.spec = spec
-        kept, held = held_back(source, recipe)
-        self.held_out = len(held) > 0
-        train = source.training_images("train")
-        self.train = train.part("train", kept) if self.held_out else train
-        self.watched = train.part("held-out", held) if self.held_out else source.test
-        self.watches = "held-out" if self.held_out else "test"
         self.regions = _objects_first(regions_of(localiser, self.train, spec))
         self.looked = _some(regions_of(localiser, self.watched, spec), self.watched.count)
         self.order = self._order()
@@ -96,10 +88,6 @@ class RefinerFeed:
         positives = min(max(round(size * self.spec.sample_share), 1), size - 1) if count > objects else size
         length = max(self.spec.regions * self.train.count // size, 1)
         return RegionOrder(count, size, objects=objects, positives=positives, length=length)
-
-    def at(self, epoch: int) -> Self:
-        """The pipeline of `epoch`: that of all epochs."""
-        return self
 
     def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
         """Batches from `step` of `epoch` up to epoch `until`."""
@@ -115,10 +103,6 @@ class RefinerFeed:
         """The batch, normalised."""
         return inputs | {"image": self.preprocessing.normalise(inputs["image"])}, weights
 
-    def check(self) -> None:
-        """Raise ReskerasError when these images cannot be augmented or sharded as the recipe asks."""
-        self.training(0, 0, 1)
-
     def watching(self) -> tuple[tf.data.Dataset, int]:
         """Batches of some regions of every watched image once, in order, and the number of batches."""
         count = len(self.looked.image)
@@ -133,10 +117,6 @@ class RefinerFeed:
             return ordered_batches(load, count, rows, self.read_ahead(rows.count))
 
         return self.replicas.dataset(shard, size), -(-count // size)
-
-    def read_ahead(self, count: int) -> ReadAhead:
-        """How many batches of `count` regions are prepared in parallel."""
-        return ReadAhead.of(count, self.preprocessing.size)
 
     def sample(self, count: int) -> np.ndarray:
         """At most `count` evenly spaced regions of training images, warped and normalised, float32."""
@@ -183,7 +163,6 @@ class TrainingRegions:
         self.feed, self.rows, self.augment = feed, rows, feed.recipe.augment
         self.count, self.read_ahead = feed.order.count, feed.read_ahead(rows.count)
         self.changes = colour_changes(self.augment, feed.preprocessing.channels)
-        self.mirrors = feed.source.mirror if self.augment.flip == "auto" else bool(self.augment.flip)
 
     def __call__(self, indices: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
         """int64 indices of this shard's rows, the global batch's seed, int32 (2,), and its epoch to a batch."""
@@ -191,7 +170,7 @@ class TrainingRegions:
         inputs = feed.loaded(feed.train, feed.regions, tf.ensure_shape(indices, [rows.count]))
         for part, change in self.changes.items():
             inputs["image"] = change(inputs["image"], seed_of(seed, part), rows)
-        if self.mirrors:
+        if feed.mirrors:
             chosen = coins(tf.random.experimental.stateless_fold_in(seed, MIRROR), rows)
             inputs["image"] = tf.where(chosen, inputs["image"][:, :, ::-1], inputs["image"])
             side = tf.where(chosen[:, 0, 0], tf.constant([1.0, -1.0, 1.0, 1.0]), 1.0)

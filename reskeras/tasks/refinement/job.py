@@ -21,9 +21,9 @@ from reskeras.recipes.later import identifying
 from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.detection.object_job import ONLY_CLASSIFIERS, ObjectJob, ObjectSubject
 from reskeras.tasks.detection.objects import Objects
-from reskeras.tasks.localisation.job import LOCALISED, RIGHT_BOXES
-from reskeras.tasks.localisation.localiser import Localiser
-from reskeras.tasks.localisation.rule import OVERLAP, check_images, covered, held, wanted_classes
+from reskeras.tasks.localisation.job import RIGHT_BOXES, RightBoxes
+from reskeras.tasks.localisation.localiser import Localiser, Located
+from reskeras.tasks.localisation.rule import check_images, wanted_classes
 from reskeras.tasks.localisation.run import LocaliserRun
 from reskeras.tasks.refinement.feed import RefinerFeed
 from reskeras.tasks.refinement.model import refiner_model, training_model
@@ -61,28 +61,21 @@ class RefinerSubject(ObjectSubject):
         return refiner_model(self.lowered, self.name)
 
 
-class EpochRefined:
-    """The share of right boxes, where the class is given, of a refiner in training: of all images of `split`, which are
-    called `watched`, or of MOST evenly spaced ones."""
+class EpochRefined(RightBoxes):
+    """The share of right boxes of a refiner in training."""
 
     def __init__(
         self, plan: RefinerPlan, preprocessing: Preprocessing, localiser: Localiser, split: Objects, watched: str
     ):
-        self.split, self.told = split, ""
-        if split.count > MOST:
-            self.split = split.part(split.name, np.linspace(0, split.count - 1, MOST).round().astype(int))
-            self.told = f"right boxes after each epoch: of {MOST:,} of the {split.count:,} {watched} images"
-        self.refiner, self.classes = Refiner(plan, None, preprocessing), plan.spec.classes or 0
-        self.held = held(self.split, self.classes)
-        self.labels = wanted_classes(self.held)
+        super().__init__(split, watched, MOST, plan.spec.classes or 0)
+        self.refiner, self.labels = Refiner(plan, None, preprocessing), wanted_classes(self.held)
         self.candidates = localiser.candidates(self.split, self.labels, plan.spec.count)
 
-    def __call__(self, weights: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """`val_localised` of the refiner with these weights; 0 where the images hold no object."""
+    def located(self, weights: Mapping[str, np.ndarray]) -> Located:
+        """The likeliest of the candidates, judged anew."""
         self.refiner.load(weights)
-        found = best_of(self.refiner.judged(self.split, self.labels, self.candidates), self.labels, self.classes)
-        right = covered(self.split, found.boxes[:, :, 0])[self.held] >= OVERLAP
-        return {f"val_{LOCALISED}": float(right.mean()) if len(right) else 0.0}
+        judged = self.refiner.judged(self.split, self.labels, self.candidates)
+        return best_of(judged, self.labels, self.held.shape[1])
 
 
 @dataclass(frozen=True)

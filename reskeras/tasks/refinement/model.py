@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import keras
 import tensorflow as tf
 
 from reskeras.graph.compile import PLAIN, Context, compile_plan
 from reskeras.networks.refiner_plan import RefinerPlan
-from reskeras.tasks.detection.anchor_sampling import smooth_l1
 from reskeras.tasks.detection.layers import REGISTERED, Float32Layer
-from reskeras.tasks.detection.model import TrainedDetector, holds
-
-LOSSES = ("objectness", "boxes")
+from reskeras.tasks.detection.model import holds
+from reskeras.tasks.localisation.model import LOSSES, TrainedLocaliser, losses_of_classes
 
 
 class Networks:
@@ -37,7 +35,8 @@ class RefinerLosses(Float32Layer):
     """The two losses per region, (R,): the cross-entropies of the logistic units of all classes, summed over these, and
     smooth L1 of the deltas of the region's class, which background has none of.
 
-    Takes logits (R, C), deltas (R, K * 4), labels int32 (R,), -1 for background, and what the deltas are to be (R, 4).
+    Takes logits (R, C), deltas (R, K * 4), labels int32 (R,), of which some are BACKGROUND, and what the deltas
+    are to be (R, 4).
     """
 
     def __init__(self, *, name: str, classes: int, boxes: int, beta: float, **base: Any):
@@ -46,19 +45,8 @@ class RefinerLosses(Float32Layer):
     def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Both losses."""
         logits, deltas, labels, wanted = inputs
-        entropies = tf.nn.sigmoid_cross_entropy_with_logits(
-            tf.one_hot(labels, self.classes), tf.cast(logits, tf.float32)
-        )
-        moves = tf.reshape(tf.cast(deltas, tf.float32), [-1, self.boxes, 4])
-        moves = tf.gather(moves, tf.clip_by_value(labels, 0, self.boxes - 1), batch_dims=1)
-        is_object = tf.cast(labels >= 0, tf.float32)
-        return tf.reduce_sum(entropies, axis=-1), smooth_l1(moves - wanted, self.beta) * is_object
-
-
-class TrainedRefiner(TrainedDetector):
-    """The Keras model of a refiner in training."""
-
-    losses_of: ClassVar[tuple[str, ...]] = LOSSES
+        logits, deltas = (tf.cast(each, tf.float32) for each in (logits, deltas))
+        return losses_of_classes(logits, deltas, labels, wanted, self.boxes, self.beta)
 
 
 def refiner_model(plan: RefinerPlan, name: str, context: Context = PLAIN) -> keras.Model:
@@ -70,7 +58,7 @@ def refiner_model(plan: RefinerPlan, name: str, context: Context = PLAIN) -> ker
 
 def training_model(
     plan: RefinerPlan, name: str, most: int, context: Context = PLAIN, cut: str | None = None
-) -> TrainedRefiner:
+) -> TrainedLocaliser:
     """The training model: {image, labels int32 (R,), deltas (R, 4)} to two losses, each (R,)."""
     spec = plan.spec
     inputs = {
@@ -82,4 +70,4 @@ def training_model(
     # the spec of a plan has everything decided
     losses = RefinerLosses(name="losses", classes=cast(int, spec.classes), boxes=spec.boxes, beta=spec.beta)
     found = losses([*told, inputs["labels"], inputs["deltas"]])
-    return TrainedRefiner(inputs, dict(zip(LOSSES, found, strict=True)), name=name)
+    return TrainedLocaliser(inputs, dict(zip(LOSSES, found, strict=True)), name=name)

@@ -10,9 +10,8 @@ from reskeras.networks.refiner import RefinerSpec
 from reskeras.tasks.detection.average_precision import measured_overlaps
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.localisation.localiser import Localiser
+from reskeras.tasks.localisation.model import BACKGROUND
 from reskeras.tasks.localisation.rule import held, wanted_classes
-
-BACKGROUND = -1
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,9 @@ def regions_of(localiser: Localiser, split: Objects, spec: RefinerSpec) -> Regio
     rows: list[Regions] = []
     for image in range(split.count):
         objects, names, ignored = split.rows(image)
-        for label in np.unique(labels[image]):
-            if not true[image, label]:
-                continue
+        for place, label in enumerate(np.flatnonzero(true[image])):  # the order of wanted_classes
             own = objects[(names == label) & ~ignored]
-            boxes = np.concatenate([found.boxes[image, list(labels[image]).index(label)], own])
+            boxes = np.concatenate([found.boxes[image, place], own])
             rows.append(_told(image, int(label), boxes[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)], own, spec))
     return Regions(*(np.concatenate([getattr(each, name) for each in rows]) for name in Regions.__annotations__))
 

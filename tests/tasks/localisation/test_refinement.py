@@ -12,11 +12,12 @@ from reskeras.graph.weights import read, write
 from reskeras.networks.refiner_plan import lower_refiner
 from reskeras.tasks.detection.boxes import encoded, mirrored
 from reskeras.tasks.localisation.localiser import Located
+from reskeras.tasks.localisation.model import BACKGROUND
 from reskeras.tasks.localisation.rule import wanted_classes
 from reskeras.tasks.refinement.feed import RegionOrder
 from reskeras.tasks.refinement.model import Networks, training_model
 from reskeras.tasks.refinement.refiner import Refiner, best_of
-from reskeras.tasks.refinement.regions import BACKGROUND, regions_of
+from reskeras.tasks.refinement.regions import regions_of
 from reskeras.tasks.refinement.warping import warped
 from tests.tasks.detection.scenes import SIDE, annotated, drawn
 from tests.tasks.localisation.shapes import SHORT, SPEC, train

@@ -1,0 +1,37 @@
+"""What the plans of detectors, localisers and refiners have in common: parts by name, of which the first is shared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from reskeras.networks.resize import Canvas
+from reskeras.plans.operation import Shape
+from reskeras.plans.plan import Plan
+
+
+class PlanOfParts:
+    """Base of plans of several `parts`; `shared` is the part that an image goes through first."""
+
+    if TYPE_CHECKING:
+        shared: Plan
+
+        @property
+        def parts(self) -> Mapping[str, Plan]: ...
+
+    @property
+    def input_shape(self) -> Shape:
+        """Height, width and channels of what `shared` takes."""
+        return self.shared.input_shape
+
+    @property
+    def canvas(self) -> Canvas:
+        """Height and width of that, of several canvases the largest."""
+        height, width, _ = self.input_shape
+        return height, width
+
+    @property
+    def everything(self) -> Plan:
+        """All units in one plan, to look up weights and units in; its shapes need not chain."""
+        units = tuple(unit for plan in self.parts.values() for unit in plan.units)
+        return Plan(units=units, input_shape=self.input_shape)

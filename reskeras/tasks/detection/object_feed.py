@@ -1,0 +1,80 @@
+"""What the input pipelines of annotated images have in common: which images they train on and watch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Self
+
+import numpy as np
+import tensorflow as tf
+
+from reskeras.data.batches import ReadAhead
+from reskeras.data.division import BY_POSITION, held_by_position, held_out
+from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.source import Source
+from reskeras.errors import ReskerasError
+from reskeras.recipes.augment import AugmentSpec
+from reskeras.recipes.recipe import Recipe
+from reskeras.tasks.detection.objects import Objects
+from reskeras.training.strategy import Replicas
+
+# augmentations that are not implemented for images with boxes
+ONLY_CLASSIFIERS = ("random_resized_crop", "shorter_side", "rand_augment", "mixup", "cutmix")
+
+
+class ObjectFeed(ABC):
+    """Training and watched images of `source` by `recipe`, sharded over `replicas`."""
+
+    changes: Mapping[int, str] = {}  # epochs do not differ in the size of their images
+
+    def __init__(self, recipe: Recipe, source: Source[Objects], preprocessing: Preprocessing, replicas: Replicas):
+        self.recipe, self.source, self.preprocessing, self.replicas = recipe, source, preprocessing, replicas
+        kept, held = held_back(source, recipe)
+        self.held_out = len(held) > 0
+        train = source.training_images("train")
+        self.train = train.part("train", kept) if self.held_out else train
+        self.watched = train.part("held-out", held) if self.held_out else source.test
+        self.watches = "held-out" if self.held_out else "test"
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether training images are mirrored."""
+        flip = self.recipe.augment.flip
+        return self.source.mirror if flip == "auto" else bool(flip)
+
+    def at(self, epoch: int) -> Self:
+        """The pipeline of `epoch`: that of all epochs."""
+        return self
+
+    @abstractmethod
+    def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
+        """Batches from `step` of `epoch` up to epoch `until`."""
+
+    def check(self) -> None:
+        """Raise ReskerasError when these images cannot be augmented or sharded as the recipe asks."""
+        self.training(0, 0, 1)
+
+    def read_ahead(self, count: int) -> ReadAhead:
+        """How many batches of `count` images are prepared in parallel."""
+        return ReadAhead.of(count, self.preprocessing.size)
+
+
+def held_back(source: Source[Objects], recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the training images to train on, and of those to hold out, by the recipe."""
+    train = source.training_images("train")
+    if source.division == BY_POSITION:
+        return held_by_position(train.count, recipe.holdout, recipe.seed)
+    return held_out([str(each) for each in train.ids], np.zeros(train.count, np.int32), recipe.holdout, recipe.seed)
+
+
+def check_augment(augment: AugmentSpec) -> None:
+    """ReskerasError for augmentations that are for classifiers only."""
+    for field in ONLY_CLASSIFIERS:
+        if getattr(augment, field):
+            raise ReskerasError(
+                f"augment.{field}: only for classifiers; detectors support scale, flip, flip_rows, colour, "
+                "lighting and erase"
+            )
+    if augment.pad_crop and "pad_crop" in augment.model_fields_set:
+        raise ReskerasError("augment.pad_crop: only for classifiers; use augment.scale to shift a detector's images")
