@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import click
 
-from reskeras.readers import OBJECTS, usages
-
-from .completion import complete_objects
 from .network_options import NetworkRequest, network_options
 from .train import train_as
-from .training_options import TrainingRequest, training_options
+from .training_options import TrainingRequest, objects_option, training_options
 
 
 @click.command(
@@ -21,13 +18,7 @@ from .training_options import TrainingRequest, training_options
     "  reskeras detect train mine.yaml --data tfds:voc/2007 --epochs 12 --out saved_models/voc --resume",
 )
 @network_options(metavar="[DETECTOR]")
-@click.option(
-    "--data",
-    required=True,
-    metavar="SOURCE",
-    shell_complete=complete_objects,
-    help=f"Annotated images: {usages(OBJECTS)}.",
-)
+@objects_option()
 @training_options(
     recipe="the one in DETECTOR's file, else detector",
     start="Start from the weights and preprocessing of this run, a classifier's or a detector's, and from its network "

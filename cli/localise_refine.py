@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import click
 
-from reskeras.readers import OBJECTS, usages
-
-from .completion import complete_objects
 from .network_options import NetworkRequest, network_options
 from .train import train_as
-from .training_options import TrainingRequest, training_options
+from .training_options import TrainingRequest, objects_option, training_options
 
 
 @click.command(
@@ -19,13 +16,7 @@ from .training_options import TrainingRequest, training_options
     "  reskeras localise refine --from saved_models/photos --teacher saved_models/where --data voc:pets",
 )
 @network_options(metavar="[REFINER]")
-@click.option(
-    "--data",
-    required=True,
-    metavar="SOURCE",
-    shell_complete=complete_objects,
-    help=f"Annotated images, as the localiser was trained on: {usages(OBJECTS)}.",
-)
+@objects_option("Annotated images, as the localiser was trained on")
 @training_options(
     recipe="the one in REFINER's file, else refiner",
     start="Start from the weights and preprocessing of this run, a classifier's or a refiner's, and from its network "

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import click
 
-from reskeras.readers import OBJECTS, usages
-
-from .completion import complete_objects
 from .network_options import NetworkRequest, network_options
 from .train import train_as
-from .training_options import TrainingRequest, training_options
+from .training_options import TrainingRequest, objects_option, training_options
 
 
 @click.command(
@@ -20,13 +17,7 @@ from .training_options import TrainingRequest, training_options
     "  reskeras localise train resnet-18 --data voc:pets --set per_class=false",
 )
 @network_options(metavar="[LOCALISER]")
-@click.option(
-    "--data",
-    required=True,
-    metavar="SOURCE",
-    shell_complete=complete_objects,
-    help=f"Annotated images: {usages(OBJECTS)}.",
-)
+@objects_option()
 @training_options(
     recipe="the one in LOCALISER's file, else localiser",
     start="Start from the weights and preprocessing of this run, a classifier's or a localiser's, and from its network "

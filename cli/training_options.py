@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reskeras.readers import OBJECTS, usages
 from reskeras.recipes.loss import LOSSES
 from reskeras.recipes.optimizer import OPTIMIZERS
 from reskeras.recipes.recipe import given
 
-from .completion import complete_recipe
+from .completion import complete_objects, complete_recipe
 from .output import command_line, echo, emit_json, note
 from .run_options import numbers_by_name
 from .shown import echo_result
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
     from reskeras.tasks.run import Run
 
 Command = Callable[..., Any]
+
+
+def objects_option(what: str = "Annotated images") -> Callable[[Command], Command]:
+    """The flag `--data` of a training on annotated images."""
+    return click.option(
+        "--data", required=True, metavar="SOURCE", shell_complete=complete_objects, help=f"{what}: {usages(OBJECTS)}."
+    )
 
 
 @dataclass(frozen=True)
