@@ -106,19 +106,20 @@ def fit(
     replicas: Replicas | None = None,
     options: FitOptions = FitOptions(),
     model: TrainedModel | None = None,
+    feed: Feeding | None = None,
 ) -> str:
     """Train `subject` by `recipe`, writing metrics, models and checkpoints to `run`; returns the digest of the result.
 
     With `options.resume` it continues from the run's newest intact checkpoint. Only the chief of several workers reads
-    and writes the run. `model` is the subject's compiled model if the caller has it already. Without a run nothing is
-    written. Raises ReskerasError: status 1 when the loss diverges, a checkpoint cannot be written or a worker is lost,
-    143 or 130 when stopped by a signal.
+    and writes the run. `model` is the subject's compiled model, `feed` its input pipeline, if the caller has them
+    already. Without a run nothing is written. Raises ReskerasError: status 1 when the loss diverges, a checkpoint
+    cannot be written or a worker is lost, 143 or 130 when stopped by a signal.
     """
     replicas = replicas or open_replicas("one")
     replicas.check(recipe)
     if recipe.deterministic:  # no global seed is needed: every random op has a seed of its own, from the recipe
         set_determinism(True)
-    feed = subject.feed(recipe, replicas)
+    feed = feed or subject.feed(recipe, replicas)
     position = Position(feed.steps_per_epoch, recipe.steps(feed.steps_per_epoch))
     with replicas.strategy.scope():
         model = _prepared(model, subject, recipe, replicas, feed, position, options)

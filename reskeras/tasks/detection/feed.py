@@ -26,7 +26,7 @@ from reskeras.data.training_batch import colour_changes, seed_of
 from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.detection.boxes import areas, clipped, mirrored
 from reskeras.tasks.detection.canvas import Canvases, normalised, on_canvas, placed
-from reskeras.tasks.detection.object_feed import ObjectFeed, check_augment
+from reskeras.tasks.detection.object_feed import ObjectFeed
 from reskeras.tasks.detection.objects import IGNORED, PADDING, Objects
 from reskeras.training.strategy import Replicas
 
@@ -44,6 +44,8 @@ class DetectionFeed(ObjectFeed):
     by default the one of the `preprocessing`.
     """
 
+    whose = "detectors"
+    augmentations = ("scale", "flip", "flip_rows", "colour", "lighting", "erase", "repeats")
     rest = 0.0  # where an image, or its visible part, is that is not moved: 0 is the upper left corner
     moves = False  # whether images are at random places also where they are not scaled at random
 
@@ -72,7 +74,6 @@ class DetectionFeed(ObjectFeed):
 
     def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
         """Batches from `step` of `epoch` up to epoch `until`."""
-        check_augment(self.recipe.augment)
         recipe, order = self.recipe, self.order
 
         def shard(part: tuple[int, int]) -> tf.data.Dataset:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import tensorflow as tf
@@ -14,22 +14,22 @@ from reskeras.data.division import BY_POSITION, held_by_position, held_out
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
-from reskeras.recipes.augment import AugmentSpec
 from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.detection.objects import Objects
 from reskeras.training.strategy import Replicas
 
-# augmentations that are not implemented for images with boxes
-ONLY_CLASSIFIERS = ("random_resized_crop", "shorter_side", "rand_augment", "mixup", "cutmix")
-
 
 class ObjectFeed(ABC):
-    """Training and watched images of `source` by `recipe`, sharded over `replicas`."""
+    """Training and watched images of `source` by `recipe`, sharded over `replicas`. ReskerasError (status 2) for a
+    recipe with augmentations that these images cannot have."""
 
     changes: Mapping[int, str] = {}  # epochs do not differ in the size of their images
+    whose: ClassVar[str]  # what is trained, in the plural
+    augmentations: ClassVar[tuple[str, ...]]  # what may be set of `augment`
 
     def __init__(self, recipe: Recipe, source: Source[Objects], preprocessing: Preprocessing, replicas: Replicas):
         self.recipe, self.source, self.preprocessing, self.replicas = recipe, source, preprocessing, replicas
+        self._check_augment()
         kept, held = held_back(source, recipe)
         self.held_out = len(held) > 0
         train = source.training_images("train")
@@ -52,8 +52,19 @@ class ObjectFeed(ABC):
         """Batches from `step` of `epoch` up to epoch `until`."""
 
     def check(self) -> None:
-        """Raise ReskerasError when these images cannot be augmented or sharded as the recipe asks."""
+        """Raise ReskerasError when these images cannot be sharded."""
         self.training(0, 0, 1)
+
+    def _check_augment(self) -> None:
+        """Raise ReskerasError when these images cannot be augmented as the recipe asks."""
+        augment = self.recipe.augment
+        for name, field in type(augment).model_fields.items():
+            value = getattr(augment, name)
+            # a default crop is only for those who know of it; off is off
+            asked = value != field.default or (name == "pad_crop" and name in augment.model_fields_set)
+            if asked and value and name not in self.augmentations:
+                known = f"{', '.join(self.augmentations[:-1])} and {self.augmentations[-1]}"
+                raise ReskerasError(f"augment.{name}: not for {self.whose}; they support {known}")
 
     def read_ahead(self, count: int) -> ReadAhead:
         """How many batches of `count` images are prepared in parallel."""
@@ -66,15 +77,3 @@ def held_back(source: Source[Objects], recipe: Recipe) -> tuple[np.ndarray, np.n
     if source.division == BY_POSITION:
         return held_by_position(train.count, recipe.holdout, recipe.seed)
     return held_out([str(each) for each in train.ids], np.zeros(train.count, np.int32), recipe.holdout, recipe.seed)
-
-
-def check_augment(augment: AugmentSpec) -> None:
-    """ReskerasError for augmentations that are for classifiers only."""
-    for field in ONLY_CLASSIFIERS:
-        if getattr(augment, field):
-            raise ReskerasError(
-                f"augment.{field}: only for classifiers; detectors support scale, flip, flip_rows, colour, "
-                "lighting and erase"
-            )
-    if augment.pad_crop and "pad_crop" in augment.model_fields_set:
-        raise ReskerasError("augment.pad_crop: only for classifiers; use augment.scale to shift a detector's images")

@@ -19,7 +19,6 @@ from reskeras.tasks.detection.canvas import Canvases
 from reskeras.tasks.detection.detections import box_of
 from reskeras.tasks.detection.drawn_boxes import Mark, draw_boxes, enlarged, true_marks
 from reskeras.tasks.detection.feed import DetectionFeed, TrainingCanvases
-from reskeras.tasks.detection.object_feed import check_augment
 from reskeras.tasks.detection.objects import IGNORED, PADDING, Objects
 from reskeras.training.strategy import open_replicas
 
@@ -46,7 +45,6 @@ def object_sheet(
 
     Raises ReskerasError when the recipe is not for detectors, an image cannot be read, or the file cannot be written.
     """
-    check_augment(recipe.augment)
     try:
         indices = chosen_images(source.training_images("data"), len(source.classes))
         columns = [_stored(source, indices), *_versions(source, indices, recipe, Canvases(((height, width),), sides))]

@@ -12,15 +12,16 @@ from reskeras.data.batches import mapped
 from reskeras.data.decode import decode
 from reskeras.data.epoch_order import EpochOrder, shuffled
 from reskeras.data.pipeline import first_broken_in_training, ordered_batches, training_batches
+from reskeras.data.pixel_boxes import erasing
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.data.random_change import coins
+from reskeras.data.random_change import RandomChange, alternating, coins, random_flip
 from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Source
 from reskeras.data.training_batch import colour_changes, seed_of
 from reskeras.networks.refiner import RefinerSpec
 from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.detection.boxes import encoded
-from reskeras.tasks.detection.object_feed import ObjectFeed, check_augment
+from reskeras.tasks.detection.object_feed import ObjectFeed
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.localisation.localiser import Localiser
 from reskeras.tasks.localisation.model import BACKGROUND
@@ -28,9 +29,11 @@ from reskeras.tasks.refinement.regions import Regions, regions_of
 from reskeras.tasks.refinement.warping import warped
 from reskeras.training.strategy import Replicas
 
-MIRROR = 102  # folded into a batch's seed
 POOLS = (-2, -3)  # folded into an epoch's seed to shuffle objects and background
 WATCHED = 8  # regions of each watched image whose loss is measured
+# the axis of images that a flip reverses, and what becomes of a region's deltas: top, left, height, width
+FLIPS = {"flip": (2, (1.0, -1.0, 1.0, 1.0)), "flip_rows": (1, (-1.0, 1.0, 1.0, 1.0))}
+ERASED = "erased"  # the boxes to erase in a batch that is not finished
 
 Inputs = dict[str, tf.Tensor]
 
@@ -66,6 +69,9 @@ class RefinerFeed(ObjectFeed):
     A batch is (inputs, weights (R,)): the inputs of `training_model`, and 1 for regions, 0 for padding.
     """
 
+    whose = "refiners"
+    augmentations = ("flip", "flip_rows", "colour", "lighting", "erase")
+
     def __init__(
         self,
         recipe: Recipe,
@@ -91,7 +97,6 @@ class RefinerFeed(ObjectFeed):
 
     def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
         """Batches from `step` of `epoch` up to epoch `until`."""
-        check_augment(self.recipe.augment)
 
         def shard(part: tuple[int, int]) -> tf.data.Dataset:
             batch = TrainingRegions(self, Rows.shard(self.order.batch_size, *part))
@@ -100,8 +105,16 @@ class RefinerFeed(ObjectFeed):
         return self.replicas.dataset(shard, self.order.batch_size)
 
     def finished(self, inputs: Inputs, weights: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
-        """The batch, normalised."""
-        return inputs | {"image": self.preprocessing.normalise(inputs["image"])}, weights
+        """The batch, normalised and then erased, so that boxes are filled with the mean."""
+        image = self.preprocessing.normalise(inputs["image"])
+        if ERASED in inputs:
+            image = self.erasing.apply(image, inputs[ERASED])
+        return {name: value for name, value in inputs.items() if name != ERASED} | {"image": image}, weights
+
+    @property
+    def erasing(self) -> RandomChange:
+        """Random erasing of regions."""
+        return erasing(self.recipe.augment.erase, self.preprocessing.height, self.preprocessing.width)
 
     def watching(self) -> tuple[tf.data.Dataset, int]:
         """Batches of some regions of every watched image once, in order, and the number of batches."""
@@ -163,6 +176,7 @@ class TrainingRegions:
         self.feed, self.rows, self.augment = feed, rows, feed.recipe.augment
         self.count, self.read_ahead = feed.order.count, feed.read_ahead(rows.count)
         self.changes = colour_changes(self.augment, feed.preprocessing.channels)
+        self.sides = alternating(self.count, feed.recipe.seed) if self.augment.flip == "alternating" else None
 
     def __call__(self, indices: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
         """int64 indices of this shard's rows, the global batch's seed, int32 (2,), and its epoch to a batch."""
@@ -170,11 +184,15 @@ class TrainingRegions:
         inputs = feed.loaded(feed.train, feed.regions, tf.ensure_shape(indices, [rows.count]))
         for part, change in self.changes.items():
             inputs["image"] = change(inputs["image"], seed_of(seed, part), rows)
-        if feed.mirrors:
-            chosen = coins(tf.random.experimental.stateless_fold_in(seed, MIRROR), rows)
-            inputs["image"] = tf.where(chosen, inputs["image"][:, :, ::-1], inputs["image"])
-            side = tf.where(chosen[:, 0, 0], tf.constant([1.0, -1.0, 1.0, 1.0]), 1.0)
-            inputs["deltas"] = inputs["deltas"] * side
+        for part, asked in (("flip", feed.mirrors), ("flip_rows", self.augment.flip_rows)):
+            if asked:
+                by_turns = self.sides if part == "flip" else None
+                chosen = by_turns(indices, epoch) if by_turns else coins(seed_of(seed, part), rows)
+                axis, signs = FLIPS[part]
+                inputs["image"] = random_flip(axis).apply(inputs["image"], chosen)
+                inputs["deltas"] = inputs["deltas"] * tf.where(chosen[:, 0, 0], tf.constant(signs), 1.0)
+        if self.augment.erase:
+            inputs[ERASED] = feed.erasing.draw(seed_of(seed, "erase"), rows)
         return inputs, tf.ones([rows.count])
 
 

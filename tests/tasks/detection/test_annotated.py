@@ -37,5 +37,5 @@ def test_a_sheet_has_a_row_for_each_image(shapes, tmp_path):
 
 
 def test_recipes_of_classifiers_are_refused(shapes):
-    with pytest.raises(ReskerasError, match=r"augment\.mixup: only for classifiers"):
+    with pytest.raises(ReskerasError, match=r"augment\.mixup: not for detectors"):
         object_sheet(Path("unused.png"), open_objects(f"voc:{shapes}"), recipe("quick", augment={"mixup": 0.2}), 48, 64)

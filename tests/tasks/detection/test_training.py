@@ -203,7 +203,7 @@ def test_a_backbone_of_another_network_is_refused(tmp_path, shapes, classifier):
         ({"label_smoothing": 0.1}, "label_smoothing: 0.1 is only for classifiers"),
         ({"class_weights": "balanced"}, "class_weights: 'balanced' is only for classifiers"),
         ({"schedule": {"kind": "constant", "warmup_until": {}}}, "schedule.warmup_until: needs a classifier's"),
-        ({"augment": {"mixup": 0.1}}, "augment.mixup: only for classifiers"),
+        ({"augment": {"mixup": 0.1}}, "augment.mixup: not for detectors"),
         ({"freeze": "stage9"}, "'stage9' is not one of"),
         ({"freeze": "rpn"}, "'rpn' is not one of"),
     ],

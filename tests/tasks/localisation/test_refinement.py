@@ -10,17 +10,21 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read, write
 from reskeras.networks.refiner_plan import lower_refiner
-from reskeras.tasks.detection.boxes import encoded, mirrored
+from reskeras.recipes.recipe import recipe
+from reskeras.tasks.detection.boxes import decoded, encoded, mirrored
+from reskeras.tasks.detection.opening import open_objects
 from reskeras.tasks.localisation.localiser import Located
 from reskeras.tasks.localisation.model import BACKGROUND
 from reskeras.tasks.localisation.rule import wanted_classes
-from reskeras.tasks.refinement.feed import RegionOrder
+from reskeras.tasks.refinement.feed import RefinerFeed, RegionOrder
 from reskeras.tasks.refinement.model import Networks, training_model
 from reskeras.tasks.refinement.refiner import Refiner, best_of
 from reskeras.tasks.refinement.regions import regions_of
 from reskeras.tasks.refinement.warping import warped
+from reskeras.training.strategy import open_replicas
 from tests.tasks.detection.scenes import SIDE, annotated, drawn
-from tests.tasks.localisation.shapes import SHORT, SPEC, train
+from tests.tasks.detection.test_feed import COLOURS
+from tests.tasks.localisation.shapes import LEARNING, SHORT, SPEC, train
 from tests.tasks.localisation.test_localiser import decoded_by_hand, iou, smooth
 from tests.tasks.localisation.test_localiser import encoded as encoded_by_hand
 from tests.training.test_resume import Failing, stopping_at
@@ -134,6 +138,89 @@ def test_the_deltas_of_a_mirrored_region_are_those_of_mirrored_boxes():
     np.testing.assert_allclose(turned, encoded(targets, boxes) * [1, -1, 1, 1], atol=1e-5)
 
 
+class Near:
+    """A localiser whose boxes are near the objects of their class."""
+
+    def candidates(self, split, labels, count):
+        generator = np.random.default_rng(0)
+        boxes = np.zeros((*labels.shape, count, 4), np.float32)
+        for image, place in np.ndindex(*labels.shape):
+            objects, names, _ = split.rows(image)
+            own = objects[names == labels[image, place]][:1].repeat(count, axis=0)
+            moved = own + generator.uniform(-0.2, 0.2, own.shape) * (own[:, 2:] - own[:, :2]).repeat(2, axis=1)
+            boxes[image, place] = np.clip(moved, 0, np.tile(split.sizes[image], 2))
+        return Located(np.zeros(boxes.shape[:3], np.float32), boxes)
+
+
+def feed_of(data, replicas=None, regions=4, **augment):
+    """Regions as they are, 0..255, of squares and discs."""
+    plan = plan_of(classes=2, count=6, regions=regions, positive=0.5)
+    plain = Preprocessing(*plan.input_shape, "per_channel", np.zeros(3, np.float32), np.ones(3, np.float32))
+    fields = recipe("refiner", batch_size=12, augment=augment)
+    return RefinerFeed(fields, open_objects(data), plain, replicas or open_replicas("one"), plan.spec, Near())
+
+
+def finished(feed, epoch=0):
+    """The inputs of the batches of an epoch."""
+    batches = [feed.finished(*batch)[0] for batch in feed.training(epoch, 0, epoch + 1)]
+    return {name: np.concatenate([each[name] for each in batches]) for name in batches[0]}
+
+
+@pytest.mark.parametrize(
+    "augment", [{"flip": False}, {"flip": True}, {"flip": "alternating"}, {"flip": True, "flip_rows": True}]
+)
+def test_the_deltas_of_a_region_lead_to_its_object(data, augment):
+    feed = feed_of(data, **augment)
+    inputs, (height, width, _) = finished(feed), feed.preprocessing.size
+    whole = np.tile(np.float32([[0, 0, height, width]]), (len(inputs["deltas"]), 1))
+    boxes = decoded(inputs["deltas"] * np.float32(feed.spec.deviations), whole).numpy()
+    found = 0
+    for image, box, label in zip(inputs["image"], boxes, inputs["labels"], strict=True):
+        middle = image[int((box[0] + box[2]) / 2), int((box[1] + box[3]) / 2)]
+        found += label != BACKGROUND and np.abs(middle - COLOURS[feed.source.classes[label]]).max() < 40
+    assert found == (inputs["labels"] != BACKGROUND).sum() > 20
+    if augment["flip"]:
+        assert (inputs["deltas"] != finished(feed_of(data, flip=False))["deltas"]).any()
+
+
+def test_regions_are_mirrored_in_turns(data):
+    plain, feed = feed_of(data, flip=False), feed_of(data, regions=24, flip="alternating")
+    known = {
+        image.tobytes()
+        for image in plain.loaded(plain.train, plain.regions, np.arange(feed.order.count))["image"].numpy()
+    }
+    first, second = (
+        {image.tobytes(): image[:, ::-1].tobytes() for image in finished(feed, epoch)["image"]} for epoch in (0, 1)
+    )
+    both = {*first} | {*first.values()}
+    both &= {*second} | {*second.values()}  # of those in both epochs each is once as it is and once mirrored
+    both -= {image for image, mirrored in (first | second).items() if image == mirrored}  # of one colour
+    assert len(both) > 20 and all((image in first) != (image in second) for image in both)
+    assert 0 < len(known & {*first}) < len(first)
+
+
+def test_regions_are_erased_with_the_mean_as_their_seed_says(data):
+    plain, erased = finished(feed_of(data, flip=False)), finished(feed_of(data, flip=False, erase=1.0))
+    changed = (plain["image"] != erased["image"]).any(axis=-1)
+    assert erased.keys() == plain.keys() and (erased["image"][changed] == 0).all()
+    assert changed.any(axis=(1, 2)).mean() > 0.9 and 0.05 < changed.mean() < 0.5
+    np.testing.assert_array_equal(finished(feed_of(data, flip=False, erase=1.0))["image"], erased["image"])
+
+
+@pytest.mark.parametrize(
+    ("augment", "message"),
+    [
+        ({"scale": [0.5, 2]}, r"augment\.scale: not for refiners; they support flip, flip_rows, .* and erase"),
+        ({"repeats": 2}, r"augment\.repeats: not for refiners"),
+        ({"pad_crop": 4}, r"augment\.pad_crop: not for refiners"),
+    ],
+)
+def test_what_regions_cannot_be_is_refused(data, augment, message):
+    with pytest.raises(ReskerasError, match=message):
+        feed_of(data, **augment)
+    feed_of(data, pad_crop=0, repeats=1).check()
+
+
 @pytest.mark.parametrize("per_class", [True, False])
 def test_the_losses_are_those_of_loops_over_the_regions(per_class):
     plan = plan_of(per_class=per_class)
@@ -197,10 +284,14 @@ def refine(data, localiser, spec=REFINER, **how):
     )
 
 
-def test_it_finds_more_than_the_localiser_alone(run, data, tmp_path):
-    refined = refine(data, run, out=tmp_path / "run", **{**FIELDS, "epochs": 12})
+def test_it_finds_more_than_the_localiser_alone(data, tmp_path):
+    run = train(data, out=tmp_path / "early", **{**LEARNING, "epochs": 10})
+    refined = refine(
+        data, run, {**REFINER, "regions": 24}, out=tmp_path / "run", **{**FIELDS, "epochs": 8, "learning_rate": 0.05}
+    )
+    assert run.evaluate(split="train", refiner=refined).error < run.evaluate(split="train").error - 0.2
     alone, found = run.evaluate(), run.evaluate(refiner=refined)
-    assert found.error < alone.error and "the best 20 boxes judged anew" in found.views
+    assert found.overlap > alone.overlap + 0.03 and "the best 20 boxes judged anew" in found.views
     assert refined.evaluate().as_dict() == found.as_dict()
     twice = run.evaluate(refiner=[refined.path, refined], others=run.path)
     assert twice.views == "ensemble of 2 localisers, centre crop, the best 20 boxes judged anew by 2 refiners"
