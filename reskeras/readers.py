@@ -102,6 +102,7 @@ READERS = [
     Reader("folder:PATH", CLASSES, "reskeras.data.folder:open_folder"),
     Reader("csv:PATH", CLASSES, "reskeras.data.csv_table:open_csv", beside=True),
     Reader("npz:PATH", CLASSES, "reskeras.data.npz:open_npz"),
+    Reader("classes:DATA", CLASSES, "reskeras.tasks.detection.shown_classes:open_classes"),
     Reader("digits-boxes", OBJECTS, "reskeras.tasks.detection.digits_boxes:read_digits_boxes"),
     Reader("digits-loc", OBJECTS, "reskeras.tasks.detection.digits_loc:read_digits_loc"),
     *(

@@ -147,7 +147,10 @@ def _matched(source: Source[Split], testing: Sequence[str] | None) -> Source[Spl
 def _check_kind(name: str) -> None:
     """ReskerasError with advice for what is most often mistaken for a source of classified images."""
     if name.partition(":")[0] in kinds_of(OBJECTS) - kinds_of(CLASSES):
-        raise ReskerasError(f"data: {name} has annotated images, which are for detectors; see reskeras detect --help")
+        raise ReskerasError(
+            f"data: {name} has annotated images, which are for detectors: see reskeras detect --help; "
+            f"a classifier of what they show takes classes:{name}"
+        )
     if not name or "\0" in name or any(reader.takes(name) for reader in readers_of(CLASSES)):
         return
     place = Path(name).expanduser()

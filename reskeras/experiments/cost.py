@@ -86,8 +86,9 @@ def cost(
     sources: dict[str, Source] = {}
     found: dict[Path, TrainingCost] = {}
     for ready in suites:
-        for row, seed in ready.trainings:
-            if not isinstance(row, TrainedRow) or (path := place_of(row, seed, place)) in found:
+        trainings = [(row, seed) for row, seed in ready.trainings if isinstance(row, TrainedRow)]
+        for row, seed in [needed for asked, first in trainings for needed in asked.needed(first)]:
+            if (path := place_of(row, seed, place)) in found:
                 continue
             if row.data not in sources:
                 sources[row.data] = find_task(row.task).open_source(row.data, data_dir)
@@ -114,7 +115,7 @@ class _Work:
         count, task = source.training_images("reproduce").count, find_task(row.task)
         job = task.job(row.spec, row.recipe, source, data_dir)
         per_image = task.plan(job.fitted).complexity().multiply_adds
-        return cls(job, per_image, row.epochs(count), count + source.test.count / BACKWARD)
+        return cls(job, per_image * job.looks, row.epochs(count), count + source.test.count / BACKWARD)
 
     @property
     def multiply_adds(self) -> float:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from reskeras.errors import ReskerasError
 from reskeras.experiments.right_images import RightImages
 from reskeras.experiments.suite_rows import Row
-from reskeras.experiments.suite_views import DetectorViewsSpec, ViewsSpec
+from reskeras.experiments.suite_views import DetectorViewsSpec, LocaliserViewsSpec, ViewsSpec
 from reskeras.files import write_json
 from reskeras.stored import read_json
 from reskeras.tasks.classification.run import ClassifierRun
@@ -80,9 +80,16 @@ MEASURES = {
     "localisation_error": SuiteMeasure(
         "share of test images whose box for their class is wrong: right is an overlap of 0.5 with any object of it"
     ),
+    "top1_localisation_error": SuiteMeasure(
+        "share of test images without a right box for a right class, where a classifier says the class"
+    ),
+    "top5_localisation_error": SuiteMeasure(
+        "share of test images without a right box for a right class among the five that a classifier finds likeliest"
+    ),
     "parameters": SuiteMeasure("trainable parameters", percent=False, counted=True),
     "multiply_adds": SuiteMeasure("multiply-adds per image", percent=False, counted=True),
 }
+LOCALISED = ("localisation_error", "top1_localisation_error", "top5_localisation_error")
 COCO = ("coco_map", "coco_map50", "coco_map75")
 SEEN = (
     "test_error",
@@ -93,6 +100,7 @@ SEEN = (
     "map_eleven",
     "map_area",
     *COCO,
+    *LOCALISED,
 )  # in the row's views
 Figures = dict[str, float]
 Kept = dict[str, Any]  # of a run: figures by measure, None where there is none, and by split the images it had right
@@ -206,7 +214,12 @@ def _labels(row: Row, run: MultiLabelRun) -> Kept:
 
 
 def _localisation(row: Row, run: LocaliserRun | RefinerRun) -> Kept:
-    return {"localisation_error": run.evaluate().error}
+    how: dict[str, Any] = {}
+    if isinstance(row.views, LocaliserViewsSpec):
+        how = {role: run.beside.get(role, ()) for role in ("others", "refiner")}
+        how |= {"views": row.views.views(), "classifier": next(iter(run.beside.get("classifier", ())), None)}
+    found = run.evaluate(**how)
+    return dict(zip(LOCALISED, (found.error, found.top1, found.top5), strict=True))
 
 
 def _inside(row: Row, run: ClassifierRun) -> Kept:
@@ -229,7 +242,7 @@ MEASURED: dict[str, Callable[[Row, Any], Kept]] = {
     **dict.fromkeys((*COCO, "map_eleven", "map_area"), _precision),
     "average_precision": _labels,
     "f1": _labels,
-    "localisation_error": _localisation,
+    **dict.fromkeys(LOCALISED, _localisation),
     "response": _inside,
     "removed_error": _inside,
 }

@@ -150,17 +150,30 @@ def trainer(
     """What trains a row with a seed below `place`, unless that is done, and returns the run; None for a row that is
     only counted."""
 
+    def trained(row: TrainedRow, seed: int) -> Run:
+        path, task = place_of(row, seed, place), find_task(row.task)
+        if not is_finished(path):
+            tell(f"{task.noun}, seed {seed}")
+            source, recipe, start = given or task.open_source(row.data, data_dir), row.recipe, None
+            if row.start:
+                recipe, start = task.beginning_recipe(recipe), task.start(Run(place_of(row.start, seed, place)))
+            taught = {"teacher": str(place_of(row.teacher, seed, place))} if row.teacher else {}
+            job = task.job(row.spec, read_recipe(recipe, seed=seed, keep=1, **taught), source, data_dir)
+            job.run(path, replicas, FitOptions(True, tell, [], start=start))
+        done = task.run_type()(path)
+        done.given = given
+        return done
+
     def run(row: Row, seed: int) -> Run | None:
         tell(f"{row.name}" + (f", seed {seed}" if isinstance(row, TrainedRow) else ""))
         if not isinstance(row, TrainedRow):
             return None
-        path, task = place_of(row, seed, place), find_task(row.task)
-        if not is_finished(path):
-            source = given or task.open_source(row.data, data_dir)
-            job = task.job(row.spec, read_recipe(row.recipe, seed=seed, keep=1), source, data_dir)
-            job.run(path, replicas, FitOptions(True, tell, []))
-        done = task.run_type()(path)
-        done.given = given
+        runs = [(each, trained(each, its)) for each, its in row.needed(seed)]
+        done, *others = (run for each, run in runs if each is row)
+        parts = {"others": others}
+        for role, other in row.beside.items():
+            parts[role] = [run for each, run in runs if each is other]
+        done.beside = parts
         return done
 
     return run

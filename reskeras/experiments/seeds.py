@@ -15,7 +15,7 @@ from reskeras.experiments.reproduce import measure_rows
 from reskeras.experiments.results import RowResult, SuiteResult
 from reskeras.experiments.suite import SuiteSpec
 from reskeras.experiments.suite_rows import Row
-from reskeras.experiments.suite_views import DetectorViewsSpec, ViewsSpec
+from reskeras.experiments.suite_views import views_of
 from reskeras.files import local_path, remove
 from reskeras.launch.cluster import cluster
 from reskeras.networks.any_network import AnyNetwork
@@ -86,7 +86,7 @@ def train_seeds(
     }
     suite = validated(SuiteSpec, said)
     result = SuiteResult("train", suite, "", [RowResult(label, {})])
-    views = DetectorViewsSpec() if task == "detection" else ViewsSpec()
+    views = views_of(task, None, "")
     row = Row(suite.rows[0], begun.task, cast(AnyNetwork, wanted), begun.plan, None, None, views)
     trainings = [(row, seed) for seed in range(first, first + seeds)]
     measure_rows(result, trainings, lambda row, seed: begun if seed == first else run(row, seed), folder, tell)

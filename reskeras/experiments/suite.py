@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from reskeras.documents.fields import Spec, whole
 from reskeras.documents.shipped import read_document, shipped_names
 from reskeras.errors import ReskerasError, unknown
-from reskeras.experiments.suite_views import SuiteTask, views_of
+from reskeras.experiments.suite_views import Role, SuiteTask, views_of
 from reskeras.tasks.task import find_task
 
 Scale = Literal["paper", "budget", "short", "smoke"]
@@ -30,28 +30,48 @@ OfClassifiers = Literal[
 ]
 OfDetectors = Literal["coco_map", "coco_map50", "coco_map75", "map_eleven", "map_area"]
 OfLabels = Literal["average_precision", "f1"]
-OfLocalisers = Literal["localisation_error"]
+OfLocalisers = Literal["localisation_error", "top1_localisation_error", "top5_localisation_error"]
 Counted = Literal["parameters", "multiply_adds"]
 MeasureName = Literal[OfClassifiers, OfDetectors, OfLabels, OfLocalisers, Counted]
 COUNTED: tuple[MeasureName, ...] = get_args(Counted)
 MEASURES_OF: dict[SuiteTask, tuple[MeasureName, ...]] = {
     "classification": (*get_args(OfClassifiers), *COUNTED),
     "detection": (*get_args(OfDetectors), *COUNTED),
+    "localisation": (*get_args(OfLocalisers), *COUNTED),
 }
 Printed = float | Annotated[str, Field(max_length=40)]
 Text = Annotated[str, Field(max_length=600)]
 Name = Annotated[str, Field(pattern=r"^[\w.,+ -]{1,60}$")]
 
 
+class BesideSpec(Spec):
+    """A training beside that of a row, which its run is measured with: its network, and data and recipe unless they are
+    the row's. A classifier's data are by default the row's by their classes."""
+
+    network: str | dict[str, Any]
+    data: Annotated[str, Field(max_length=300)] | None = None
+    recipe: Annotated[str, Field(max_length=300)]
+    fields: dict[str, Any] = Field(default_factory=dict)
+
+
 class ScaleSpec(Spec):
     """How a suite runs at one scale: data, recipe, fields laid over the recipe, paths laid over each network, and how
-    test images are looked at, as fields of the views of its task."""
+    test images are looked at, as fields of the views of its task. With `start` trainings begin with the weights of the
+    run of that role, of those `beside`."""
 
     data: Annotated[str, Field(max_length=300)] | None = None
     recipe: Annotated[str, Field(max_length=300)] | None = None
     fields: dict[str, Any] = Field(default_factory=dict)
     network: dict[str, Any] = Field(default_factory=dict)
     evaluation: dict[str, Any] | None = None
+    beside: dict[Role, BesideSpec] = Field(default_factory=dict)
+    start: Role | None = None
+
+    @model_validator(mode="after")
+    def _begins_with_one(self) -> ScaleSpec:
+        if self.start == "refiner" or (self.start and self.start not in self.beside):
+            raise ValueError("start: trainings begin with a classifier, one of those beside")
+        return self
 
     def over(self, other: ScaleSpec) -> ScaleSpec:
         """This laid over `other`: fields and paths one by one."""
@@ -61,6 +81,8 @@ class ScaleSpec(Spec):
             fields={**other.fields, **self.fields},
             network={**other.network, **self.network},
             evaluation=other.evaluation if self.evaluation is None else self.evaluation,
+            beside={**other.beside, **self.beside},
+            start=self.start or other.start,
         )
 
 

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reskeras.documents.fields import Spec
 from reskeras.errors import ReskerasError, unknown
-from reskeras.experiments.suite import ProtocolSpec, RowSpec, Scale, ScaleSpec, SuiteSpec, read_protocol, task_of
-from reskeras.experiments.suite_views import Views, views_of
+from reskeras.experiments.suite import (
+    BesideSpec,
+    ProtocolSpec,
+    RowSpec,
+    Scale,
+    ScaleSpec,
+    SuiteSpec,
+    read_protocol,
+    task_of,
+)
+from reskeras.experiments.suite_views import TASK_OF_ROLE, LocaliserViewsSpec, Role, Views, views_of
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.any_spec import AnySpec
-from reskeras.networks.detector import DetectorSpec
-from reskeras.networks.detector_plan import DetectorPlan
+from reskeras.networks.built_on import BuiltOnNetwork
 from reskeras.networks.network import NetworkSpec
 from reskeras.networks.overrides import laid_over
+from reskeras.networks.plan_of_parts import PlanOfParts
 from reskeras.networks.request import typed
 from reskeras.plans.plan import Plan
 from reskeras.recipes.later import OF_NETWORKS, SINCE_SUITES, identifying
@@ -38,7 +47,7 @@ class Row:
     asked: RowSpec
     task: str
     spec: AnySpec
-    plan: Plan | DetectorPlan
+    plan: Plan | PlanOfParts
     recipe: Recipe | None
     data: str | None
     views: Views
@@ -59,20 +68,49 @@ class Row:
         return asked or (budget.seeds if budget and scale == "budget" else 1)
 
     @property
+    def others(self) -> list[str]:
+        """The identities of what its own run is made with: nothing."""
+        return []
+
+    @property
     def identity(self) -> str:
         """Hash of everything but the seed that decides the row's run: eight hexadecimal digits."""
         recipe = None if self.recipe is None else identifying(self.recipe, UNCOMPARED, SINCE_SUITES)
         network = identifying(self.spec.decided(), ("name",), OF_NETWORKS)
-        text = json.dumps([network, recipe, self.data], sort_keys=True)
+        text = json.dumps([network, recipe, self.data, *self.others], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
 class TrainedRow(Row):
-    """A row whose network is trained."""
+    """A row whose network is trained: with the weights of `start` to begin with, by the `teacher`, if it has these. Its
+    run is measured with those `beside`."""
 
     recipe: Recipe
     data: str
+    start: TrainedRow | None = None
+    teacher: TrainedRow | None = None
+    beside: Mapping[Role, TrainedRow] = field(default_factory=dict)
+
+    @property
+    def others(self) -> list[str]:
+        """The identities of what its own run is made with."""
+        return [each.identity for each in (self.start, self.teacher) if each]
+
+    @property
+    def members(self) -> int:
+        """The localisers that its figures are of."""
+        return self.views.members if isinstance(self.views, LocaliserViewsSpec) else 1
+
+    def needed(self, seed: int) -> Iterator[tuple[TrainedRow, int]]:
+        """The trainings that its figures with this seed need, each after those that it needs itself."""
+        for each in range(seed, seed + self.members):
+            if self.start:
+                yield self.start, each
+            yield self, each
+            for role, other in self.beside.items():
+                if role == "refiner" or each == seed:  # an ensemble has one classifier
+                    yield other, each
 
     def epochs(self, images: int) -> float:
         """Epochs of a training on `images` images."""
@@ -125,6 +163,12 @@ def differences(suite: SuiteSpec, row: Row, provenance: dict[str, Any] | None = 
     said = _data_differences(row, paper, protocol.images, provenance or {})
     said += _network_differences(row, paper)
     said += _recipe_differences(row, paper)
+    for role, other in row.beside.items():
+        if role in paper.beside:
+            there = paper.beside[role]
+            said += [
+                f"{role}: {each}" for each in _network_differences(other, there) + _length_difference(other, there)
+            ]
     if row.views != paper.views:
         said.append(f"{row.views.in_words} instead of {paper.views.in_words}")
     if half := HALVES.get((provenance or {}).get("precision", "")):
@@ -158,7 +202,25 @@ def _trained_row(
     if said.fields:
         chosen = read_recipe(chosen, **said.fields)
     views = views_of(task, said.evaluation, f"{place}: evaluation")
-    return TrainedRow(asked, task, spec, find_task(task).plan(spec), chosen, source, views)
+    start = _beside(asked, said.start, said.beside, source, place) if said.start else None
+    row = TrainedRow(asked, task, spec, find_task(task).plan(spec), chosen, source, views, start)
+    roles = views.beside if isinstance(views, LocaliserViewsSpec) else ()
+    return replace(row, beside={role: _beside(asked, role, said.beside, source, place, row) for role in roles})
+
+
+def _beside(
+    asked: RowSpec, role: Role, told: Mapping[Role, BesideSpec], data: str, place: str, row: TrainedRow | None = None
+) -> TrainedRow:
+    """The training that is to be done beside, or before, that of a `row` with these `data`."""
+    if role not in told:
+        raise ReskerasError(f"{place}: evaluation.beside: beside says nothing of a {role}")
+    said, task = told[role], find_task(TASK_OF_ROLE[role])
+    spec = task.spec(typed(said.network, {}, f"{place}: beside") if isinstance(said.network, dict) else said.network)
+    recipe = read_recipe(read_recipe(said.recipe), **said.fields)
+    same = data if role == "refiner" else f"classes:{data}"
+    views = views_of(task.name, None, place)
+    start, teacher = (row.start, row) if row and role == "refiner" else (None, None)
+    return TrainedRow(asked, task.name, spec, task.plan(spec), recipe, said.data or same, views, start, teacher)
 
 
 def _spec(asked: RowSpec, task: str) -> AnySpec:
@@ -212,10 +274,11 @@ def _network_differences(row: Row, paper: Row) -> list[str]:
 
 
 def _own_fields(spec: AnySpec) -> dict[str, Any]:
-    """What a detector has besides its network, by dotted path; defaults that follow the network are left out."""
-    if not isinstance(spec, DetectorSpec):
+    """What is built on a network has these fields besides, by dotted path; defaults that follow the network are left
+    out."""
+    if not isinstance(spec, BuiltOnNetwork):
         return {}
-    parts = spec.model_dump(mode="json", exclude={"name", "backbone", "classes"})
+    parts = spec.model_dump(mode="json", exclude={"name", spec.on, "classes"})
     whole = {name: value if isinstance(value, dict) else {"": value} for name, value in parts.items()}
     return {
         f"{name}.{field}".removesuffix("."): value
@@ -227,13 +290,16 @@ def _own_fields(spec: AnySpec) -> dict[str, Any]:
 
 def _recipe_differences(row: TrainedRow, paper: TrainedRow) -> list[str]:
     mine, theirs = _decided(row.recipe), _decided(paper.recipe)
-    said = []
-    if (mine["epochs"], mine["iterations"]) != (theirs["epochs"], theirs["iterations"]):
-        said.append(f"{length_of(row.recipe)} instead of {length_of(paper.recipe)}")
-    for field in mine:  # sgd's fields are those of a recipe with sgd alone
-        if field not in ("epochs", "iterations", "precision", "form") and mine[field] != theirs.get(field, mine[field]):
-            said.append(f"{_named(field)} {_value(mine[field])} instead of {_value(theirs[field])}")
+    said = _length_difference(row, paper)
+    for name in mine:  # sgd's names are those of a recipe with sgd alone
+        if name not in ("epochs", "iterations", "precision", "form") and mine[name] != theirs.get(name, mine[name]):
+            said.append(f"{_named(name)} {_value(mine[name])} instead of {_value(theirs[name])}")
     return said
+
+
+def _length_difference(row: TrainedRow, paper: TrainedRow) -> list[str]:
+    here, there = (length_of(each.recipe) for each in (row, paper))
+    return [] if here == there else [f"{here} instead of {there}"]
 
 
 def _named(path: str) -> str:

@@ -1,4 +1,4 @@
-"""How a suite's networks look at test images: the fields of `evaluation` at a scale, by task."""
+"""How a suite's networks look at test images: the fields of `evaluation` at a scale, by task; and the runs beside."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from reskeras.documents.fields import Spec, whole
 from reskeras.documents.validation import validated
 from reskeras.errors import ReskerasError
 from reskeras.tasks.detection.options import CANONICAL, Options
+from reskeras.tasks.localisation.views import LocaliserViews
 
 
 class ViewsSpec(Spec):
@@ -53,12 +54,48 @@ class DetectorViewsSpec(Spec):
         return self.options().describe()
 
 
-SuiteTask = Literal["classification", "detection"]
-Views = ViewsSpec | DetectorViewsSpec
-VIEWS_OF: dict[SuiteTask, type[Views]] = {"classification": ViewsSpec, "detection": DetectorViewsSpec}
+Role = Literal["classifier", "refiner"]
+TASK_OF_ROLE: dict[Role, str] = {"classifier": "classification", "refiner": "refinement"}
 
 
-def views_of(task: SuiteTask, said: dict[str, Any] | None, where: str) -> Views:
+class LocaliserViewsSpec(Spec):
+    """How a localiser looks at test images (v1 appendix C): on the centre crop, or `dense` on whole images of these
+    shorter sides; with the runs `beside` it that are to say what is in an image, and to judge its boxes; as an ensemble
+    of so many `members`, localisers and refiners, of which the others have the seeds after its own."""
+
+    dense: tuple[int, ...] = ()
+    beside: tuple[Role, ...] = ()
+    members: Annotated[int, whole(1, 10)] = 1
+
+    @model_validator(mode="after")
+    def _possible(self) -> LocaliserViewsSpec:
+        try:
+            self.views()
+        except ReskerasError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def views(self) -> LocaliserViews:
+        """As localisers take them."""
+        return LocaliserViews(self.dense)
+
+    @property
+    def in_words(self) -> str:
+        """`centre crop, with a refiner, ensemble of 2`."""
+        members = [f"ensemble of {self.members}"] if self.members > 1 else []
+        return ", ".join([self.views().describe(), *(f"with a {role}" for role in self.beside), *members])
+
+
+SuiteTask = Literal["classification", "detection", "localisation"]
+Views = ViewsSpec | DetectorViewsSpec | LocaliserViewsSpec
+VIEWS_OF: dict[str, type[Views]] = {
+    "classification": ViewsSpec,
+    "detection": DetectorViewsSpec,
+    "localisation": LocaliserViewsSpec,
+}
+
+
+def views_of(task: str, said: dict[str, Any] | None, where: str) -> Views:
     """The views that `said` asks for, by default a single one; ReskerasError (status 2) for what the task does not
-    have."""
-    return validated(VIEWS_OF[task], said or {}, where)
+    have. Tasks without views of their own have those of classifiers."""
+    return validated(VIEWS_OF.get(task, ViewsSpec), said or {}, where)

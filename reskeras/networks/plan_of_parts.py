@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from reskeras.networks.resize import Canvas
+from reskeras.plans.complexity import Complexity
 from reskeras.plans.operation import Shape
 from reskeras.plans.plan import Plan
 
@@ -18,6 +19,8 @@ class PlanOfParts:
 
         @property
         def parts(self) -> Mapping[str, Plan]: ...
+
+        def complexity(self) -> Complexity: ...
 
     @property
     def input_shape(self) -> Shape:

@@ -49,12 +49,14 @@ class Run(Generic[AnySplit]):
     """A trained run and what can be done with it; `Run(path)` gives an instance of the subclass of the run's task.
 
     Subclasses implement `judge`; `AnySplit` is the kind of split that the task's sources have.
-    `given` is the data that has no name to open it by, of a run that was trained just now.
+    `given` is the data that has no name to open it by, of a run that was trained just now. `beside` are the runs that a
+    suite measures it with, by what they are to it.
     """
 
     task: ClassVar[str]
     multi_label: ClassVar[bool] = False  # whether images may be of several classes
     given: Source[AnySplit] | None = None
+    beside: Mapping[str, Sequence[Run]] = {}
 
     def __new__(cls, path: str | Path) -> Self:
         """An instance of the class for the folder's task, if that is a subclass: of a multi-label run for a

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
+from reskeras.caller_state import preserved, set_determinism
 from reskeras.data.fingerprint import fingerprint
 from reskeras.data.kept import check_unchanged, division_of, identity
 from reskeras.data.preprocessing import Preprocessing, packed, unpacked
@@ -102,6 +103,11 @@ class Job(ABC):
         """What is to be told about these data with this network, besides the notes of the data."""
         return ()
 
+    @property
+    def looks(self) -> int:
+        """How often an epoch looks at a training image."""
+        return 1
+
     def preprocessing(self) -> Preprocessing:
         """How images become the network's input, measured on the training images."""
         height, width, channels = self.plan.input_shape
@@ -114,6 +120,7 @@ class Job(ABC):
         """`preprocessing` with the recipe's crop of test images."""
         return replace(preprocessing, framing=replace(preprocessing.framing, crop=self.recipe.test_crop))
 
+    @preserved()
     def run(self, path: Path, replicas: Replicas | None = None, options: FitOptions = FitOptions()) -> None:
         """Train into the run folder `path`, which is created, or continued with `options.resume` if it exists.
 
@@ -140,6 +147,8 @@ class Job(ABC):
         with replicas.together():
             subject = self.subject(preprocessing)
             subject.measure.check(self.recipe)
+            if self.recipe.deterministic:  # a feed may compute, as a refiner's does
+                set_determinism(True)
             feed = subject.feed(self.recipe, replicas)
             feed.check()
             images = min(self.recipe.step_images, feed.train.count) // replicas.workers
@@ -160,7 +169,8 @@ class Job(ABC):
                     f"resume: training for {self.recipe.epochs} epochs instead of {shorter}; the schedule "
                     f"({self.recipe.schedule.in_words}) does not depend on the number of epochs"
                 )
-            fit(subject, self.recipe, RunFolder(path), replicas, options.going_on(going_on, tuple(earlier)))
+            options = options.going_on(going_on, tuple(earlier))
+            fit(subject, self.recipe, RunFolder(path), replicas, options, feed=feed)
             replicas.finish()
 
     def _found(self, path: Path, options: FitOptions) -> tuple[bool, int | None]:

@@ -119,20 +119,33 @@ class Objects:
         with tf.init_scope():
             return tf.constant(self.starts), tf.constant(boxes), tf.constant(labels)
 
-    def images(self) -> Split:
-        """The same images as a Split, all with label 0, for code that needs images only."""
+    def held(self, classes: int) -> np.ndarray:
+        """Which of so many classes each image holds, bool (n, classes); ignored objects do not count."""
+        found = np.zeros((self.count, classes), bool)
+        owner = np.repeat(np.arange(self.count), np.diff(self.starts))
+        found[owner[~self.ignored], self.labels[~self.ignored]] = True
+        return found
+
+    def images(self, labels: np.ndarray | None = None) -> Split:
+        """The same images as a Split with these `labels`, int32 (n,) or uint8 (n, classes); all with label 0 for code
+        that needs images only."""
+        told = np.zeros(self.count, np.int32) if labels is None else labels
+        with tf.init_scope():
+            known = tf.constant(told)
 
         def encoded(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return self.read(index), tf.constant(0)
+            return self.read(index), tf.gather(known, index)
 
         def load(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return decode(self.read(index), CHANNELS), tf.constant(0)
+            return decode(self.read(index), CHANNELS), tf.gather(known, index)
 
         return Split(
             self.name,
             self.count,
             load,
             encoded=encoded,
-            label=lambda indices: tf.zeros(tf.shape(indices), tf.int32),
+            label=lambda indices: tf.gather(known, indices),
             where=lambda index: f"image {self.ids[index]} of {self.name}",
+            entries=None if labels is None else self.entries,
+            label_shape=told.shape[1:],
         )

@@ -11,7 +11,7 @@ import numpy as np
 from reskeras.printable import short_repr
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.localisation.localiser import Located
-from reskeras.tasks.localisation.rule import OVERLAP, covered, held, mean_sides, same_box, top, wrong
+from reskeras.tasks.localisation.rule import OVERLAP, covered, mean_sides, same_box, top, wrong
 
 # sides of the middle half of an image, as shares
 CENTRE = ((1 - 0.5**0.5) / 2,) * 2 + ((1 + 0.5**0.5) / 2,) * 2
@@ -80,7 +80,7 @@ def evaluation_of(
 ) -> LocalisationEvaluation:
     """The evaluation of the boxes `located` in `split`, whose images hold an object each; `guesses` (n, C) are scores
     of the classes by the `classifier`."""
-    true, best = held(split, len(classes)), covered(split, located.boxes[:, :, 0])
+    true, best = split.held(len(classes)), covered(split, located.boxes[:, :, 0])
     right = best >= OVERLAP
     told: dict[str, Any] = {}
     if guesses is not None:

@@ -23,7 +23,7 @@ from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.localisation.feed import LocaliserFeed
 from reskeras.tasks.localisation.localiser import Localiser, Located
 from reskeras.tasks.localisation.model import LOSSES, localiser_model, training_model
-from reskeras.tasks.localisation.rule import OVERLAP, check_images, covered, held
+from reskeras.tasks.localisation.rule import OVERLAP, check_images, covered
 from reskeras.training.strategy import Replicas
 from reskeras.training.subject import Logs, Measure
 
@@ -77,7 +77,7 @@ class RightBoxes(ABC):
 
     def __init__(self, split: Objects, watched: str, most: int, classes: int):
         self.split, self.told = some_of(split, most, watched, "right boxes")
-        self.held = held(self.split, classes)
+        self.held = self.split.held(classes)
 
     @abstractmethod
     def located(self, weights: Mapping[str, np.ndarray]) -> Located:

@@ -18,20 +18,11 @@ OVERLAP = 0.5
 def check_images(source: Source[Objects]) -> None:
     """ReskerasError (status 2) for images without an object, which have nothing to localise."""
     for split in (source.training_images("train"), source.test):
-        if without := int((~held(split, len(source.classes)).any(axis=1)).sum()):
+        if without := int((~split.held(len(source.classes)).any(axis=1)).sum()):
             raise ReskerasError(
                 f"data: {without:,} of the {split.count:,} {split.name} images of {source.name} hold no object; a "
                 "localiser needs one in each"
             )
-
-
-def held(split: Objects, classes: int) -> np.ndarray:
-    """Which classes each image holds, bool (n, classes); ignored objects do not count."""
-    found = np.zeros((split.count, classes), bool)
-    for image in range(split.count):
-        _, labels, ignored = split.rows(image)
-        found[image, labels[~ignored]] = True
-    return found
 
 
 def wanted_classes(wanted: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from reskeras.networks.localiser_plan import lower_localiser
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.localisation.evaluation import FIVE, LocalisationEvaluation, evaluation_of
 from reskeras.tasks.localisation.localiser import Localiser, check_ensemble
-from reskeras.tasks.localisation.rule import held, top
+from reskeras.tasks.localisation.rule import top
 from reskeras.tasks.localisation.stages import Stages
 from reskeras.tasks.localisation.views import LocaliserViews
 from reskeras.tasks.run import Run
@@ -45,7 +45,7 @@ class LocaliserRun(Run[Objects]):
     ) -> LocalisationEvaluation:
         """Errors where the class is given, by centre crops, of the best box, or of that which `refiner` finds best."""
         stages = self._stages(LocaliserViews(), (), refiner or ())
-        located = stages.located(images, held(images, len(source.classes)))
+        located = stages.located(images, images.held(len(source.classes)))
         train = source.training_images("train")
         return evaluation_of(located, stages.describe(), images, train, source.classes, source.label)
 
@@ -83,7 +83,7 @@ class LocaliserRun(Run[Objects]):
         images, train = self.images(source, split, tell), source.training_images("train")
         known, stages = _classifier(classifier), self._stages(views, others, refiner)
         guesses = None if known is None else _guesses(known, images, self)
-        wanted = held(images, len(source.classes))
+        wanted = images.held(len(source.classes))
         if guesses is not None:
             np.put_along_axis(wanted, top(guesses, FIVE), True, axis=1)
         located = stages.located(images, wanted, progress)

@@ -111,6 +111,11 @@ class RefinerJob(ObjectJob):
         return found
 
     @property
+    def looks(self) -> int:
+        """An epoch has this many regions of each training image."""
+        return self.spec.regions
+
+    @property
     def teacher_digest(self) -> str | None:
         """That of the localiser's weights."""
         parts = self.localiser.networks.parts.values()

@@ -11,7 +11,7 @@ from reskeras.tasks.detection.average_precision import measured_overlaps
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.localisation.localiser import Localiser
 from reskeras.tasks.localisation.model import BACKGROUND
-from reskeras.tasks.localisation.rule import held, wanted_classes
+from reskeras.tasks.localisation.rule import wanted_classes
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def regions_of(localiser: Localiser, split: Objects, spec: RefinerSpec) -> Regio
     """The `count` best boxes of each class that an image of `split` holds, by `localiser`, and its objects themselves:
     at first few boxes are near one. Boxes between the thresholds, or empty ones, are left out."""
     classes = spec.classes or 0
-    true = held(split, classes)
+    true = split.held(classes)
     labels = wanted_classes(true)
     found = localiser.candidates(split, labels, spec.count)
     rows: list[Regions] = []

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reskeras.tasks.localisation.rule import OVERLAP, covered, held, mean_sides, same_box, top, wrong
+from reskeras.tasks.localisation.rule import OVERLAP, covered, mean_sides, same_box, top, wrong
 from tests.tasks.detection.scenes import SIDE, annotated, drawn
 
 CLASSES = 4
@@ -41,7 +41,7 @@ def scene(seed):
 @pytest.mark.parametrize("seed", range(6))
 def test_right_and_wrong_are_those_of_loops_over_pixels(seed):
     split, boxes = scene(seed)
-    best, true = covered(split, boxes), held(split, CLASSES)
+    best, true = covered(split, boxes), split.held(CLASSES)
     scores = np.random.default_rng(seed).normal(size=(split.count, CLASSES))
     for count in (1, 2, CLASSES):
         missed = 0
@@ -65,7 +65,7 @@ def test_any_instance_counts_and_difficult_ones_do_not():
     split = annotated([[(0, 0, 10, 10, 0), (50, 50, 90, 90, 0), (100, 100, 120, 120, 1, "difficult")]])
     boxes = np.float32([[[52, 50, 90, 90], [100, 100, 120, 120]]])
     assert covered(split, boxes)[0].tolist() == pytest.approx([38 / 40, 0])
-    assert held(split, 2).tolist() == [[True, False]]
+    assert split.held(2).tolist() == [[True, False]]
     half = np.float32([[[0, 0, 20, 5], [0, 0, 9, 9]]])  # half of the union exactly, in whole pixels
     assert covered(annotated([[(0, 0, 20, 10, 0)]]), half)[0, 0] == OVERLAP
 

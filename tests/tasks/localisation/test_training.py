@@ -8,7 +8,7 @@ import pytest
 import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read
-from reskeras.tasks.localisation.rule import held, top, wrong
+from reskeras.tasks.localisation.rule import top, wrong
 from reskeras.tasks.localisation.views import LocaliserViews
 from tests.cli.running import printed, refused
 from tests.tasks.detection.shapes import shapes_folder
@@ -70,7 +70,7 @@ def test_with_a_classifier_its_classes_count(run, classifier):
         probabilities.append([told[name] for name in source.classes])
         path.unlink()
     first = top(np.array(probabilities), 1)
-    true = held(images, 2)
+    true = images.held(2)
     assert found.class1 == pytest.approx(wrong(true, first)) and found.top1 == pytest.approx(wrong(found.right, first))
     assert found.top1 >= found.class1 and found.top5 is None  # of two classes
 
