@@ -4,36 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reskeras.data.batches import examples
 from reskeras.report.sections import Gallery, Image, photograph
 from reskeras.tasks.detection.detection_evaluation import DetectionEvaluation
 from reskeras.tasks.detection.detections import Box, Detection, box_of
-from reskeras.tasks.detection.drawn_boxes import Mark, cropped, draw_boxes, draw_grid, enlarged, found_marks, true_marks
+from reskeras.tasks.detection.drawn_boxes import Mark, cropped, draw_boxes, draw_grid, found_marks
+from reskeras.tasks.detection.image_pictures import EXAMPLES, TEXT, WIDE, WORST, ImagePictures
 from reskeras.tasks.detection.image_ranks import ImageRank, image_ranks
 from reskeras.tasks.detection.mistakes import CONFUSED, CORRECT, DUPLICATE, KINDS, LOCALISATION, SURE
-from reskeras.tasks.detection.objects import Objects
 
 if TYPE_CHECKING:
     from PIL import Image as Picture
 
-EXAMPLES, WORST, IN_GRID = 12, 12, 4
-WIDE, SMALL = 330, 160  # pixels on the page
-SHARP, TEXT = 3 / 2, 12  # pixels of a picture per pixel on the page; text size on the page
+IN_GRID = 4
+SMALL = 160  # pixels on the page
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """The images of `test` with the detections of `evaluation`; `of` is appended to titles, such as ", run"."""
+class Pictures(ImagePictures):
+    """Of a detector's `evaluation`."""
 
-    test: Objects
     evaluation: DetectionEvaluation
-    classes: tuple[str, ...]
-    of: str = ""
 
     def galleries(self) -> Iterator[Gallery]:
         """All non-empty galleries."""
@@ -42,7 +36,7 @@ class Pictures:
 
     def examples(self) -> Gallery:
         """Evenly spaced test images."""
-        indices = self._evenly(EXAMPLES)
+        indices = self.evenly(EXAMPLES)
         return Gallery(
             f"Examples{self.of}",
             list(map(self._example, indices)),
@@ -71,27 +65,24 @@ class Pictures:
     def grid(self, count: int = IN_GRID) -> Picture.Image:
         """Evenly spaced test images in one picture: annotations next to detections."""
         rows = []
-        for index in self._evenly(count):
+        for index in self.evenly(count):
             told, sure, _ = self._summary(index)
             rows.append(
                 (
                     f"{self.name_of(index)}: {told}",
-                    self._pixels(index),
-                    self._true(self._rows(index, ~self.test.ignored), dashed=False),
+                    self.pixels(index),
+                    self.true(self.rows(index, ~self.test.ignored), dashed=False),
                     found_marks(self._detections(sure), self.classes),
                 )
             )
         return draw_grid(rows)
-
-    def _evenly(self, count: int) -> np.ndarray:
-        return np.unique(np.linspace(0, self.test.count - 1, min(count, self.test.count)).astype(int))
 
     def _summary(self, index: int) -> tuple[str, np.ndarray, np.ndarray]:
         """Summary of an image in words; rows of confident detections; rows of objects that none of these finds."""
         found = self.evaluation.mistakes
         sure = np.flatnonzero((found.detections.image == index) & (found.detections.scores >= SURE))
         correct = found.targets[sure[found.kinds[sure] == CORRECT]]
-        wanted = self._rows(index, ~self.test.ignored)
+        wanted = self.rows(index, ~self.test.ignored)
         false = int(np.isin(found.kinds[sure], KINDS).sum())
         return (f"{len(correct)} of {len(wanted)} objects found, {false} false", sure, np.setdiff1d(wanted, correct))
 
@@ -129,10 +120,8 @@ class Pictures:
     def _example(self, index: int, words: str = "") -> Image:
         told, sure, unfound = self._summary(index)
         told = words or told
-        marks = [*found_marks(self._detections(sure), self.classes), *self._true(unfound)]
-        picture = draw_boxes(*enlarged(self._pixels(index), marks, round(SHARP * WIDE)), text=round(SHARP * TEXT) - 3)
-        name = self.name_of(index)
-        return Image(photograph(picture), f"Test image {name} with the detections drawn in: {told}", f"{name}: {told}")
+        marks = [*found_marks(self._detections(sure), self.classes), *self.true(unfound)]
+        return self.shown(index, marks, "the detections", told)
 
     def _mistake(self, row: int) -> Image:
         found = self.evaluation.mistakes
@@ -141,7 +130,7 @@ class Pictures:
         kind = found.kinds[row]
         true = self.classes[self.test.labels[target]] if target >= 0 else ""
         words = about.get(kind, "badly placed, is {}" if true else "is background").format(true)
-        marks = [*found_marks([one], self.classes), *(self._true([target]) if target >= 0 else [])]
+        marks = [*found_marks([one], self.classes), *(self.true([target]) if target >= 0 else [])]
         both = [one.box, *(mark.box for mark in marks[1:])]
         around = (*np.min([box[:2] for box in both], axis=0), *np.max([box[2:] for box in both], axis=0))
         told = f"{one.name} ({one.score:.0%}) {words}"
@@ -156,10 +145,10 @@ class Pictures:
             about = found.kinds[found.targets == row]
             told += ", confused with another class" if CONFUSED in about else ", badly placed"
         box = box_of(self.test.boxes[row])
-        return self._crop(image, [mark.plain() for mark in self._true([row])], box, told, "An object never found")
+        return self._crop(image, [mark.plain() for mark in self.true([row])], box, told, "An object never found")
 
     def _crop(self, image: int, marks: list[Mark], around: Box, told: str, what: str) -> Image:
-        picture = draw_boxes(*cropped(self._pixels(image), marks, around, 2 * SMALL), text=2 * TEXT)
+        picture = draw_boxes(*cropped(self.pixels(image), marks, around, 2 * SMALL), text=2 * TEXT)
         name = self.name_of(image)
         return Image(photograph(picture), f"{what} in test image {name}: {told}", f"{told}. {name}")
 
@@ -170,18 +159,3 @@ class Pictures:
             Detection(self.classes[labels[row]], float(told.scores[row]), box_of(told.boxes[row]), labels[row])
             for row in rows
         ]
-
-    def _true(self, rows: Any, dashed: bool = True) -> list[Mark]:
-        return true_marks(self.test.boxes[rows], self.test.labels[rows], self.classes, dashed)
-
-    def _rows(self, index: int, mask: np.ndarray) -> np.ndarray:
-        """The rows of an image's objects where `mask` is true."""
-        rows = np.arange(self.test.starts[index], self.test.starts[index + 1])
-        return rows[mask[rows]]
-
-    def _pixels(self, index: int) -> np.ndarray:
-        return next(examples(self.test.images(), [index]))[0].numpy()
-
-    def name_of(self, index: int) -> str:
-        """What an image is called."""
-        return PurePath(str(self.test.ids[index])).name

@@ -12,6 +12,8 @@ from reskeras.report.provenance import exports_of, provenance_of, trained_on
 from reskeras.report.sections import Page, Section, Table, plot
 from reskeras.tasks.localisation.evaluation import LocalisationEvaluation
 from reskeras.tasks.localisation.model import LOSSES
+from reskeras.tasks.localisation.overlap_plot import draw_overlaps, overlaps_in_words
+from reskeras.tasks.localisation.pictures import LocalisedPictures
 from reskeras.tasks.run import Material
 from reskeras.tasks.task import find_task
 
@@ -28,6 +30,16 @@ def page_of_localisers(runs: Sequence[Material]) -> Page:
     sections: list[Section] = [_summary(runs)]
     for run in runs:
         sections += _classes(run, "" if one else f", {run.name}")
+    found = {
+        run.name: (run.evaluation, run.test, len(run.classes))
+        for run in runs
+        if run.evaluation and run.test is not None
+    }
+    if found:
+        sections.append(plot("Overlaps", draw_overlaps(found), overlaps_in_words(found)))
+    for name, (evaluation, test, _) in found.items():
+        classes = next(run.classes for run in runs if run.name == name)
+        sections += LocalisedPictures(test, evaluation, classes, "" if one else f", {name}").galleries()
     if known:
         sections.append(plot("Losses", draw_losses(known, LOSSES), losses_in_words(known), "By epoch."))
     sections += networks_of({run.name: run.plan.network for run in runs}, note="These are figures as a classifier.")

@@ -83,6 +83,7 @@ def test_the_commands_tell_what_python_tells(run, classifier, tmp_path):
     assert "dense, shorter sides 40, 56" in shown and f"{found.error:.2%}" in shown and "square" in shown
     page = reskeras.write_report(run.path, out=tmp_path / "page.html").read_text()
     assert "error of the middle half" in page and f"{run.evaluate().error:.2%}" in page
+    assert page.count("with its boxes drawn in") >= 8 and "Surest mistakes" in page
     assert f"{run.path} is a localiser, not a classifier; see reskeras localise evaluate" in refused(
         "predict", run.path, tmp_path / "page.html"
     )

@@ -1,0 +1,61 @@
+"""Plot of the share of right boxes by the overlap that a right one needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from reskeras.tasks.detection.objects import Objects
+from reskeras.tasks.localisation.evaluation import CENTRE, LocalisationEvaluation
+from reskeras.tasks.localisation.rule import OVERLAP, covered, same_box
+
+ASKED = np.linspace(0, 1, 101)
+Located = Mapping[str, tuple[LocalisationEvaluation, Objects, int]]  # by run: with its test images and classes
+SOLID, MIDDLE = 2.0, "middle half of the image"
+
+
+def draw_overlaps(found: Located) -> Any:
+    """A matplotlib figure: per cent of boxes whose IoU with an object of their class is at least as high, with a line
+    for each run, and one for the box that knows nothing."""
+    from reskeras.report.figures import Figure, add_legend, plot_line
+    from reskeras.report.styles import labelled, line_style
+
+    figure = Figure(7.5, 4.4)
+    axis = figure.subplots()
+    for place, (name, told) in enumerate(found.items()):
+        plot_line(axis, ASKED, shares(*told), **line_style(place), linewidth=SOLID, label=labelled(name))
+    _, test, classes = next(iter(found.values()))
+    plot_line(axis, ASKED, _shares(test, same_box(test, CENTRE, classes)), color="#888888", linestyle=":", label=MIDDLE)
+    axis.axvline(OVERLAP, color="#888888", linewidth=0.8)
+    axis.set(
+        xlabel="IoU that a right box needs",
+        ylabel="right boxes (%)",
+        xlim=(0, 1),
+        ylim=(0, 101),
+        title="Right boxes where the class is given; the rule of ILSVRC asks for 0.5",
+    )
+    axis.grid(alpha=0.25)
+    axis.spines[["top", "right"]].set_visible(False)
+    add_legend(axis)
+    return figure
+
+
+def overlaps_in_words(found: Located) -> str:
+    """Alternative text of the plot."""
+    parts = []
+    for name, told in found.items():
+        known = dict(zip(ASKED.round(2).tolist(), shares(*told), strict=True))
+        parts.append(f"{name}: " + ", ".join(f"{known[asked]:.1f}% at {asked:g}" for asked in (0.5, 0.7, 0.9)))
+    return f"Right boxes by the IoU that a right one needs. {'; '.join(parts)}."
+
+
+def shares(evaluation: LocalisationEvaluation, test: Objects, classes: int) -> np.ndarray:
+    """Per cent of the boxes with an IoU of at least each of ASKED."""
+    return _shares(test, evaluation.located.boxes[:, :, 0])
+
+
+def _shares(test: Objects, boxes: np.ndarray) -> np.ndarray:
+    overlaps = covered(test, boxes)[test.held(boxes.shape[1])]
+    return 100 * (overlaps[:, np.newaxis] >= ASKED).mean(axis=0)
