@@ -150,10 +150,11 @@ def trainer(
     """What trains a row with a seed below `place`, unless that is done, and returns the run; None for a row that is
     only counted."""
 
-    def trained(row: TrainedRow, seed: int) -> Run:
+    def trained(row: TrainedRow, seed: int, told: bool) -> Run:
         path, task = place_of(row, seed, place), find_task(row.task)
         if not is_finished(path):
-            tell(f"{task.noun}, seed {seed}")
+            if not told:
+                tell(f"{row.name}, seed {seed}")
             source, recipe, start = given or task.open_source(row.data, data_dir), row.recipe, None
             if row.start:
                 recipe, start = task.beginning_recipe(recipe), task.start(Run(place_of(row.start, seed, place)))
@@ -168,7 +169,7 @@ def trainer(
         tell(f"{row.name}" + (f", seed {seed}" if isinstance(row, TrainedRow) else ""))
         if not isinstance(row, TrainedRow):
             return None
-        runs = [(each, trained(each, its)) for each, its in row.needed(seed)]
+        runs = [(each, trained(each, its, each is row and its == seed)) for each, its in row.needed(seed)]
         done, *others = (run for each, run in runs if each is row)
         parts = {"others": others}
         for role, other in row.beside.items():

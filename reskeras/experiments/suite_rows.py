@@ -220,7 +220,8 @@ def _beside(
     same = data if role == "refiner" else f"classes:{data}"
     views = views_of(task.name, None, place)
     start, teacher = (row.start, row) if row and role == "refiner" else (None, None)
-    return TrainedRow(asked, task.name, spec, task.plan(spec), recipe, said.data or same, views, start, teacher)
+    own = asked.model_copy(update={"row": f"{asked.row}, {role}"})
+    return TrainedRow(own, task.name, spec, task.plan(spec), recipe, said.data or same, views, start, teacher)
 
 
 def _spec(asked: RowSpec, task: str) -> AnySpec:
