@@ -19,7 +19,7 @@ def rates(steps, **fields):
 
 
 def test_null_is_a_value_like_others():
-    base = recipe("fast-cifar")
+    base = recipe("fast-cifar", lookahead={"steps": 5})
     chosen = recipe(base, whiten=None, lookahead=None)
     assert base.whiten and base.lookahead
     assert chosen == base.model_copy(update={"whiten": None, "lookahead": None})
