@@ -2,9 +2,10 @@
 
     python -m benchmarks.one_object voc:BCCD cells
 
-Each object gets a square window at a random place around it, with sides 1.5 to 4 times the object's longer one, if there
-is such a window inside its image that shows at most a tenth of another object of its class, and half of one of another.
-Of each class at most as many windows are kept as there are of the rarest that has `--least` or more. Always the same.
+Each object gets a square window at a random place around it, 1.5 to 4 times as long as its longer side, if there is
+one inside its image with at most a tenth of any other object of its class, and half of any of another class. Of each
+class at most as many windows are kept as there are of the rarest that has `--least` or more. The windows are always
+the same.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import click
 
 from reskeras.documents.fields import shape_from_text
 from reskeras.errors import ReskerasError
+from reskeras.files import write_csv
 from reskeras.readers import CLASSES, OBJECTS, usages
 
 from .completion import complete_recipe, complete_source
@@ -69,6 +70,13 @@ SMALLEST_CANVAS, LARGEST_CANVAS = 32, 8192
     metavar="PIXELS",
     help="Scale annotated images to this shorter side, on several canvases: a detector's resize.shorter.",
 )
+@click.option(
+    "--places",
+    type=Written(dir_okay=False),
+    metavar="FILE.csv",
+    help="Of annotated images write a line for each image, file or object that a note counts: what was left out or "
+    "changed, where, how often.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
     source: str,
@@ -77,6 +85,7 @@ def command(
     sheet: Path | None,
     input_shape: str | None,
     shorter: int | None,
+    places: Path | None,
     as_json: bool,
 ) -> None:
     """Survey a source; help is above."""
@@ -93,20 +102,26 @@ def command(
     show: Callable[[], None]
     if annotates_objects(source, data_dir):
         resize = {} if shorter is None else {"settings": (f"resize.shorter={shorter}",)}
-        objects = _of_objects(source, data_dir, chosen if recipe else read_recipe("detector"), size, resize, sheet)
+        chosen = chosen if recipe else read_recipe("detector")
+        objects = _of_objects(source, data_dir, chosen, size, resize, sheet, places)
         figures, show = objects.as_dict(), partial(echo_object_survey, objects)
     else:
         if shorter is not None:
             raise ReskerasError(f"--shorter: {source} has no annotated objects; use --input-shape")
+        if places is not None:
+            raise ReskerasError(f"--places: {source} has no annotated objects; what is skipped stands in the notes")
         images = _of_images(source, data_dir, chosen, size, sheet)
         figures, show = images.as_dict(), partial(echo_survey, images)
     if as_json:
-        emit_json({**figures, "sheet": str(sheet) if sheet else None})
+        emit_json({**figures, "sheet": str(sheet) if sheet else None, "places": str(places) if places else None})
         return
     show()
-    if sheet is not None:
+    if sheet is not None or places is not None:
         echo()
+    if sheet is not None:
         echo(f"drawn  {sheet}")
+    if places is not None:
+        echo(f"listed  {places}")
 
 
 def _of_images(source: str, data_dir: Path | None, recipe: Recipe, size: Size | None, sheet: Path | None) -> Survey:
@@ -125,9 +140,15 @@ def _of_images(source: str, data_dir: Path | None, recipe: Recipe, size: Size | 
 
 
 def _of_objects(
-    source: str, data_dir: Path | None, recipe: Recipe, size: Size | None, resize: dict[str, Any], sheet: Path | None
+    source: str,
+    data_dir: Path | None,
+    recipe: Recipe,
+    size: Size | None,
+    resize: dict[str, Any],
+    sheet: Path | None,
+    places: Path | None,
 ) -> ObjectSurvey:
-    """Survey a source of annotated images with a detector's anchors on its canvases, and draw its sheet."""
+    """Survey annotated images with a detector's anchors on its canvases, draw the sheet, list the places."""
     from reskeras.data.survey import size_range
     from reskeras.networks.detector_plan import lower_detector
     from reskeras.networks.request import detector
@@ -141,6 +162,8 @@ def _of_objects(
         shape = None if resize else [*canvas, opened.channels]
         plan = lower_detector(detector(BACKBONE, input_shape=shape, **resize))
         found = survey_objects(opened, plan)
+    if places is not None:
+        write_csv(places, [("what", "where", "times"), *opened.places])
     if sheet is not None:
         from reskeras.tasks.detection.canvas import Canvases
         from reskeras.tasks.detection.object_sheet import object_sheet

@@ -162,7 +162,8 @@ class Source(Generic[AnySplit]):
 
     `name` is as typed, `label` the title of results on it; `mirror`: whether a mirrored image keeps its class; `notes`
     are for the user: skipped files, how the split was made; `divided` says in a few words where the test images come
-    from, `origins` the same for the other splits, by name. `validation` is what a training watches, if the data has it
+    from, `origins` the same for the other splits, by name. `places` are all that the notes on annotations count: what
+    happened, where, and how often. `validation` is what a training watches, if the data has it
     besides test images. `division` is the version of the rule by which images are held back from training. `facts`
     distinguish the data from other data of the same name, as plain data. `multi_label`: whether images are of any
     number of classes, see Split. `given` is what data was that has no name to open it by, such as `arrays`.
@@ -187,6 +188,7 @@ class Source(Generic[AnySplit]):
     multi_label: bool = False
     given: str = ""
     data_dir: str | Path | None = None
+    places: tuple[tuple[str, str, int], ...] = field(default=(), repr=False)
 
     def splits(self) -> dict[str, AnySplit]:
         """The splits that there are, by name: train, validation, test."""

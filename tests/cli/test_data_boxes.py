@@ -1,5 +1,6 @@
 """`reskeras data` on annotated images: what is printed, drawn, converted and refused, as a person types it."""
 
+import csv
 import json
 
 import pytest
@@ -30,7 +31,12 @@ def test_a_survey_says_what_was_understood_and_left_out_and_draws_it(export):
     assert "note: 1 annotated image is missing or cannot be read and is skipped: train/images/torn.png" in lines
     with Image.open("sheet.png") as sheet:
         assert sheet.format == "PNG"
-    found = json.loads(printed("data", "survey", "yolo:pets", "--json"))
+    found = json.loads(printed("data", "survey", "yolo:pets", "--json", "--places", "places.csv"))
+    with open("places.csv", newline="") as file:
+        places = {(row["what"], row["where"]): row["times"] for row in csv.DictReader(file)}
+    assert places["annotated image is missing or cannot be read and is skipped", "train/images/torn.png"] == "1"
+    outlined = [where for what, where in places if what.startswith("object has the box around its segmentation")]
+    assert len(outlined) == 1 and "a_jpg.rf.0a1b" in outlined[0]
     assert (found["format"], found["name"], found["images"]) == ("YOLO", "yolo:pets", [3, 1])
 
 

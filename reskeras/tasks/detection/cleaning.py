@@ -256,6 +256,7 @@ def cleaned_source(found: AnnotatedSet, tally: Tally, purpose: Purpose) -> Sourc
         test=held,
         mirror=found.mirror,
         notes=tally.notes(),
+        places=tally.every_place(),
         divided=divided,
         division=purpose.division,
         facts=found.facts,
@@ -286,9 +287,11 @@ def _objects(
         np.concatenate([getattr(image, key) for image in known]).astype(bool) for key in ("crowd", "ignored")
     )
     counts = [len(image.names) for image in known]
-    tally.add("background", count=counts.count(0))
-    tally.add("crowd", count=int(crowd.sum()))
-    tally.add("difficult", count=int((ignored & ~crowd).sum()))
+    for image in known:
+        own = np.asarray(image.crowd, bool)
+        tally.add("background", image.where, not image.names)
+        tally.add("crowd", image.where, own.sum())
+        tally.add("difficult", image.where, (np.asarray(image.ignored, bool) & ~own).sum())
     return Objects(
         name=name,
         ids=tuple(image.id for image in known),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from reskeras.printable import few
 
 MOST_BOXES = 100_000  # per image
 NAMED = 5  # places that a note lists
+UNNAMED = {"background", "crowd", "difficult"}  # as annotated, so that notes count them alone
 
 # notes in singular and plural, in the order of output
 NOTES = {
@@ -82,25 +85,40 @@ NOTES = {
 }
 
 
+class Place(NamedTuple):
+    """What happened so many `times` at a place: an image, a file, an entry."""
+
+    what: str
+    where: str
+    times: int
+
+
 class Tally:
     """Counts what happened to images and objects, and remembers where."""
 
     def __init__(self) -> None:
         self.counts = dict.fromkeys(NOTES, 0)
-        self.places: dict[str, dict[str, None]] = {kind: {} for kind in NOTES}  # ordered sets
+        self.places: dict[str, dict[str, int]] = {kind: {} for kind in NOTES}
         self.said: list[str] = []
 
     def add(self, kind: str, where: str | None = None, count: int = 1) -> None:
         """Add `count` to `kind`, a key of NOTES; `where` is listed in the note."""
         self.counts[kind] += int(count)
         if where is not None and count:
-            self.places[kind][where] = None
+            self.places[kind][where] = self.places[kind].get(where, 0) + int(count)
+
+    def every_place(self) -> tuple[Place, ...]:
+        """All that was counted, where it is known, in the order of notes."""
+        return tuple(
+            Place(one, where, count) for kind, (one, _) in NOTES.items() for where, count in self.places[kind].items()
+        )
 
     def notes(self) -> tuple[str, ...]:
         """The free-form notes, then a line for each kind that occurred."""
         lines = list(self.said)
         for kind, (one, more) in NOTES.items():
             if count := self.counts[kind]:
-                where = f": {few([*self.places[kind]], NAMED)}" if self.places[kind] else ""
+                named = [] if kind in UNNAMED else [*self.places[kind]]
+                where = f": {few(named, NAMED)}" if named else ""
                 lines.append(f"{count:,} {one if count == 1 else more}{where}")
         return tuple(lines)

@@ -215,7 +215,7 @@ def test_images_listed_twice_without_an_id_or_in_both_files_and_stray_objects_ar
         "2 annotations cannot be read and are skipped: nameless.png (no id), odd.png (no id)",
         "1 image is listed twice and used once: 7",
         "1 image differs in size from its annotation; its actual size is used: five.png",
-        "2 objects belong to no image and are skipped",
+        "2 objects belong to no image and are skipped: annotation 1",
         "2 objects have no class, or one that the annotations do not list, and are skipped: seven.png",
         "1 image has no object and is kept as background",
     )

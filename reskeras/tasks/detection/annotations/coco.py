@@ -129,7 +129,7 @@ def _annotated_images(path: Path, file: Path, instances: Instances, tally: Tally
         if (owner := key(each.get("image_id"))) in objects:
             objects[owner].append(place)
         else:
-            tally.add("astray")
+            tally.add("astray", printable(f"annotation {each.get('id')}"))
     names = {number: str(entry.get("file_name")) for number, entry in entries.items()}
     for name in names.values():
         if "\\" in name:
