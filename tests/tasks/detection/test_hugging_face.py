@@ -60,6 +60,50 @@ def test_boxes_classes_and_splits_are_read(tmp_path):
     assert (source.divided, source.notes) == ("the set's test images", ())
 
 
+CARD = """\
+---
+license: mit
+dataset_info:
+  features:
+  - name: image_id
+    dtype: int64
+  - name: objects
+    sequence:
+    - name: bbox
+      sequence: float32
+      length: 4
+    - name: category
+      dtype:
+        class_label:
+          names:
+            '0': Coverall
+            '1': Face Shield
+%s
+---
+# A card
+"""
+
+
+def test_numbers_have_the_names_of_the_dataset_card(tmp_path):
+    two(tmp_path)
+    (tmp_path / "README.md").write_text(CARD % "            '2': Gloves")
+    source = opened(tmp_path)
+    assert source.classes == ("Coverall", "Face Shield", "Gloves")
+    named = {"0": "Coverall", "1": "Face Shield"}
+    expected = {
+        image: [(named[label], *box) for label, *box in boxes] for image, boxes in by_hand(tmp_path / "train").items()
+    }
+    assert by_id(source.train, source.classes) == expected
+    (tmp_path / "README.md").write_text("---\nlicense: mit\n---\nnames: class_label\n")
+    assert opened(tmp_path).classes == ("0", "1")
+    (tmp_path / "README.md").write_text((CARD % "").replace("\n            '1': Face Shield", ""))
+    assert "line 1: categories[0] 1 has no name in README.md, which names 1" in refusal(tmp_path)
+    (tmp_path / "README.md").write_text(CARD % "            '5': Gloves")
+    assert "should be names of the numbers 0, 1, ..." in refusal(tmp_path)
+    (tmp_path / "README.md").write_text(CARD.replace("license: mit", "license: [") % "")
+    assert "README.md" in refusal(tmp_path)
+
+
 def test_class_names_and_the_key_category_are_read_and_an_image_without_a_row_is_told(tmp_path):
     for index in range(10):
         picture(tmp_path / f"{index}.png")

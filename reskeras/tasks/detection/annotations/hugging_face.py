@@ -8,6 +8,8 @@ from typing import Any
 from reskeras.data.purpose import Purpose
 from reskeras.errors import ReskerasError, shown
 from reskeras.tasks.detection.annotations.coco_shapes import corners
+from reskeras.tasks.detection.annotations.dataset_card import FILE as CARD
+from reskeras.tasks.detection.annotations.dataset_card import class_names
 from reskeras.tasks.detection.annotations.folder import (
     annotated_file,
     file_named,
@@ -40,13 +42,14 @@ def read_hugging_face(path: Path, purpose: Purpose) -> AnnotatedSet:
 
     Each line of a metadata.jsonl, in the folder or in those of its splits, has the `file_name` of an image, from the
     line's own folder, and `objects`: `bbox`, lists of left, top, width and height in pixels, and `categories` (or
-    `category`), of each box a class name or a number. Numbers have no names there and become the classes 0, 1, ... The
-    splits are the folders called train, validation and test. Images in no metadata.jsonl are left out and counted.
+    `category`), of each box a class name or a number. Numbers have the names of the dataset card, README.md; without
+    one they are the classes 0, 1, ... The splits are the folders called train, validation and test. Images in no
+    metadata.jsonl are left out and counted.
 
     Raises ReskerasError, status 2, that names the line and the rule: float ids, paths with backslashes or out of the
-    folder, an image in two lines, as many boxes as categories; 1 for broken JSON.
+    folder, an image in two lines, as many boxes as categories, numbers that the card does not name; 1 for broken JSON.
     """
-    tally = Tally()
+    tally, known = Tally(), class_names(path, CATEGORIES)
     walk, files = walked(path)
     rows = [(file, number, row) for file in _files(files) for number, row in _rows(file)]
     if not rows:
@@ -62,7 +65,7 @@ def read_hugging_face(path: Path, purpose: Purpose) -> AnnotatedSet:
     kinds: set[type] = set()
     for (image, where), (_, _, row) in zip(places.items(), rows, strict=True):
         name = relative(image, path)
-        boxes, names = _objects(row.get("objects"), where, kinds)
+        boxes, names = _objects(row.get("objects"), where, kinds, known)
         if image in seen:
             inside = image.relative_to(path)
             one = annotated_file(inside.as_posix(), name, seen[image], boxes, names, tally)
@@ -73,7 +76,7 @@ def read_hugging_face(path: Path, purpose: Purpose) -> AnnotatedSet:
         if image not in places:
             tally.add("unlabelled", relative(image, path))
     tally.said += walk.left_out.notes()
-    return set_of("huggingface", path, _numbered(parts) if int in kinds else None, parts, tally)
+    return set_of("huggingface", path, (known or _numbered(parts)) if int in kinds else None, parts, tally)
 
 
 def _files(files: list[Path]) -> list[Path]:
@@ -86,8 +89,10 @@ def _rows(file: Path) -> list[tuple[int, dict[str, Any]]]:
     return [(number, read_json_object(line, f"{file}, line {number}")) for number, line in lines if line.strip()]
 
 
-def _objects(objects: object, where: str, kinds: set[type]) -> tuple[list[Any], list[str | None]]:
-    """The boxes and class names of one image; `kinds` collects the types of the categories."""
+def _objects(
+    objects: object, where: str, kinds: set[type], known: tuple[str, ...]
+) -> tuple[list[Any], list[str | None]]:
+    """The boxes and class names of one image, by number those `known`; `kinds` collects the types of categories."""
     if not isinstance(objects, dict):
         raise ReskerasError(f"data: {where}: objects {shown(objects)} should be a mapping with bbox and categories")
     key = next((key for key in CATEGORIES if key in objects), CATEGORIES[0])
@@ -99,10 +104,15 @@ def _objects(objects: object, where: str, kinds: set[type]) -> tuple[list[Any], 
             raise ReskerasError(
                 f"data: {where}: {key}[{place}] {shown(category)} should be a class name, or a whole number from 0 on"
             )
+        if known and type(category) is int and category >= len(known):
+            raise ReskerasError(
+                f"data: {where}: {key}[{place}] {category} has no name in {CARD}, which names {len(known):,}"
+            )
         kinds.add(type(category))
     if len(kinds) > 1:
         raise ReskerasError(f"data: {where}: {key} has names and numbers; all should be of one kind")
-    return [corners(box) for box in boxes], [class_name(str(category)) for category in categories]
+    names = [known[each] if known and type(each) is int else str(each) for each in categories]
+    return [corners(box) for box in boxes], list(map(class_name, names))
 
 
 def _numbered(parts: dict[str, list[Annotated]]) -> tuple[str, ...]:
