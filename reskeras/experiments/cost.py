@@ -118,19 +118,28 @@ class _Work:
         return cls(job, per_image * job.looks, row.epochs(count), count + source.test.count / BACKWARD)
 
     @property
+    def of_epoch(self) -> float:
+        return BACKWARD * self.images * self.per_image
+
+    @property
     def multiply_adds(self) -> float:
-        return BACKWARD * self.images * self.epochs * self.per_image
+        return self.of_epoch * self.epochs
 
 
 def _epoch_seconds(
     work: _Work, row: TrainedRow, place: Path, replicas: Replicas | None, tell: Callable[[str], None]
 ) -> float | None:
-    """Seconds of an epoch: the median of the row's finished ones, or by the speed of a step, which is measured once."""
+    """Seconds of an epoch: the median of the row's finished ones, or by the speed of a step, which is measured once; of
+    what learns from another run as much longer than its as it has more multiply-adds."""
     import keras  # after reskeras.diagnosis, which brings TensorFlow in quietly
     import tensorflow as tf
 
     if known := [each for run in (place / "runs" / label_of(row)).glob("seed-*") for each in _seconds(run)]:
         return statistics.median(known)
+    if row.teacher:  # which has to be trained before a step can be measured
+        other = _Work.of(row.teacher, work.job.source, work.job.data_dir)
+        known_of_other = _epoch_seconds(other, row.teacher, place, replicas, tell)
+        return known_of_other and known_of_other * work.of_epoch / other.of_epoch
     machine = provenance()["machine"]
     key = f"{label_of(row)} on {machine['cpus']} of {machine['processor']}, {replicas.count if replicas else 1} devices"
     path = place / SPEEDS_FILE

@@ -74,6 +74,17 @@ def test_its_cost_counts_each_training_once_and_the_regions_of_a_refiner(tmp_pat
     assert sum(each.multiply_adds == pytest.approx(expected, rel=0.01) for each in found.trainings) == 2
 
 
+def test_the_time_of_a_refiner_follows_from_that_of_its_localiser(tmp_path):
+    ready = prepared(SUITE, "short", ["RPN and R-CNN"])
+    [row] = ready.rows
+    folder = place_of(row, 0, tmp_path)
+    folder.mkdir(parents=True)
+    (folder / "metrics.jsonl").write_text("".join(f'{{"epoch": {epoch}, "seconds": 10}}\n' for epoch in (1, 2)))
+    classifier, localiser, refiner = cost([ready], tmp_path).trainings
+    assert classifier.seconds is None and localiser.seconds == pytest.approx(10 * (row.recipe.epochs - 2))
+    assert refiner.seconds == pytest.approx(10 * row.recipe.epochs * refiner.multiply_adds / localiser.multiply_adds)
+
+
 def test_what_a_scale_says_of_no_training_beside_is_refused(tmp_path):
     with pytest.raises(ValueError, match="trainings begin with a classifier, one of those beside"):
         ScaleSpec.model_validate({"start": "classifier"})
