@@ -136,3 +136,10 @@ class Objects:
             label=lambda indices: tf.zeros(tf.shape(indices), tf.int32),
             where=lambda index: f"image {self.ids[index]} of {self.name}",
         )
+
+
+def held(split: Objects, classes: int) -> np.ndarray:
+    """Which classes each image holds, bool (n, classes); ignored objects do not count."""
+    found, owner = np.zeros((split.count, classes), bool), np.repeat(np.arange(split.count), np.diff(split.starts))
+    found[owner[~split.ignored], split.labels[~split.ignored]] = True
+    return found

@@ -10,7 +10,7 @@ import numpy as np
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
 from reskeras.tasks.detection.average_precision import measured_overlaps
-from reskeras.tasks.detection.objects import Objects
+from reskeras.tasks.detection.objects import Objects, held
 
 OVERLAP = 0.5
 
@@ -23,15 +23,6 @@ def check_images(source: Source[Objects]) -> None:
                 f"data: {without:,} of the {split.count:,} {split.name} images of {source.name} hold no object; a "
                 "localiser needs one in each"
             )
-
-
-def held(split: Objects, classes: int) -> np.ndarray:
-    """Which classes each image holds, bool (n, classes); ignored objects do not count."""
-    found = np.zeros((split.count, classes), bool)
-    for image in range(split.count):
-        _, labels, ignored = split.rows(image)
-        found[image, labels[~ignored]] = True
-    return found
 
 
 def wanted_classes(wanted: np.ndarray) -> np.ndarray:
