@@ -15,7 +15,8 @@ from .training_options import TrainingRequest, objects_option, training_options
     "  reskeras detect train resnet-18 --input-shape 240x320x3 --data voc:bccd\n"
     "  reskeras detect train --from saved_models/photos --input-shape 240x320x3 --data voc:VOC2007 --freeze stage1\n"
     "  reskeras detect train mine.yaml --data coco:coco2017 --set anchors.sizes=[16,32,64] --out saved_models/coco\n"
-    "  reskeras detect train mine.yaml --data tfds:voc/2007 --epochs 12 --out saved_models/voc --resume",
+    "  reskeras detect train mine.yaml --data tfds:voc/2007 --epochs 12 --out saved_models/voc --resume\n"
+    "  reskeras detect train mine.yaml --data yolo:fruit --images 50 --out saved_models/fifty",
 )
 @network_options(metavar="[DETECTOR]")
 @objects_option()

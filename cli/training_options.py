@@ -111,6 +111,7 @@ def training_options(recipe: str, start: str) -> Callable[[Command], Command]:
 HOW = ("data_dir", "cache", "strategy", "devices", "resume", "profile", "histograms", "out")
 RECIPE_FIELDS = (
     "optimizer",
+    "images",
     "teacher",
     "loss",
     "freeze",
@@ -179,6 +180,7 @@ def _flags_of_recipe() -> list[Callable[[Command], Command]]:
             metavar="PATTERN=F",
             help="Multiply the learning rate of weights with matching names, as in 'stage1_*=0.1'; may be repeated.",
         ),
+        _instead("--images", int, "N", "Train on N of the training images, stratified by class and drawn by the seed."),
         _instead(
             "--teacher", str, "RUN", "Learn from the outputs of this trained run too: distillation (see the recipe)."
         ),

@@ -94,6 +94,20 @@ def test_the_recipe_example_is_a_recipe(tmp_path):
     assert (run.model().input_shape, run.preprocessing().framing.crop) == ((None, 32, 32, 1), 0.95)
 
 
+def test_the_recipe_of_detectors_is_one_and_its_batch_is_drawn(tmp_path, detector_files):
+    from PIL import Image
+
+    (tmp_path / "detector-recipe.yaml").write_text(yaml_block("detector-recipe.yaml"))
+    [command] = re.findall(r"`(reskeras detect show DETECTOR[^`]*--batch[^`]*)`", README)
+    words = {"DETECTOR": detector_files / "detector.yaml", "SOURCE": f"voc:{detector_files / 'shapes'}"}
+    for name, word in words.items():
+        command = command.replace(name, str(word))
+    done = run(" ".join(command.split()), tmp_path)
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "batch.png") as picture:
+        assert picture.width > 3 * 400
+
+
 def test_the_losses_of_the_readme_are_a_recipe(tmp_path):
     from reskeras import recipe
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+
+from reskeras.errors import unknown
 
 
 def members(labels: np.ndarray) -> list[np.ndarray]:
@@ -32,3 +35,16 @@ def as_numbers(labels: np.ndarray) -> np.ndarray:
     if labels.ndim == 1:
         return labels
     return np.array([zlib.crc32(row.tobytes()) for row in np.packbits(labels, axis=1)], np.uint32).view(np.int32)
+
+
+def balanced_weights(counts: np.ndarray) -> np.ndarray:
+    """float32 (classes,): weights inverse to `counts`, 1 on average over what was counted."""
+    return (counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))).astype(np.float32)
+
+
+def named_weights(weights: Mapping[str, float], classes: Sequence[str]) -> np.ndarray:
+    """float32 (classes,): `weights` by name, 1 for classes without one. ReskerasError for a name that is no class."""
+    for name in weights:
+        if name not in classes:
+            raise unknown("class_weights", name, classes)
+    return np.array([weights.get(name, 1.0) for name in classes], np.float32)

@@ -95,6 +95,32 @@ def _held_of_several(hashes: np.ndarray, labels: np.ndarray, share: float) -> np
     return held
 
 
+def drawn(names: Sequence[str], labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Sorted indices of `count` images, stratified: one after the other is drawn for the class of whose images the
+    smallest share is drawn so far, the rarest of several, and is the one with the lowest hash of `seed` and its name.
+
+    So every class has an image as soon as there are enough, and fewer images are always among more of the same seed.
+    """
+    hashes = name_hashes(names, f"images-{seed}")
+    groups = [group[np.argsort(hashes[group], kind="stable")] for group in members(np.asarray(labels))]
+    sizes = np.array([len(group) for group in groups])
+    of_image: list[list[int]] = [[] for _ in names]
+    for place, group in enumerate(groups):
+        for index in group.tolist():
+            of_image[index].append(place)
+    taken, next_in, chosen = np.zeros(len(groups)), np.zeros(len(groups), int), np.zeros(len(names), bool)
+    for _ in range(count):
+        # of several classes the images of one may all have been drawn for others
+        shares = np.where(taken < sizes, taken / sizes, np.inf)
+        place = np.lexsort((sizes, shares))[0]
+        while chosen[groups[place][next_in[place]]]:
+            next_in[place] += 1
+        index = groups[place][next_in[place]]
+        chosen[index] = True
+        taken[of_image[index]] += 1
+    return np.flatnonzero(chosen)
+
+
 def held_by_position(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """As `held_out` divided before it used names: a random `share` of positions below `count`."""
     held = round(count * share)

@@ -33,19 +33,27 @@ class Draws(keras.random.SeedGenerator):
         return tf.random.experimental.stateless_fold_in(self._seed, self._count)
 
 
-def colour_jitter(strength: float, channels: int) -> RandomChange:
-    """Brightness, contrast and, of colour images, saturation, in this order, on the 0..255 scale.
+def colour_jitter(strength: float, channels: int, hue: float = 0.0) -> RandomChange:
+    """Brightness, contrast and, of colour images, saturation and hue, in this order, on the 0..255 scale.
 
     With s for `strength`: brightness is shifted by up to s of the scale, the distance from each channel's mean
-    is multiplied by 1-s..1+s, and the saturation (HSV) by as much.
+    is multiplied by 1-s..1+s, and the saturation (HSV) by as much. The hue (HSV) is shifted by up to `hue` of its
+    circle.
     """
-    layers = [
-        keras.layers.RandomBrightness(strength, (0, 255), **STILL),
-        keras.layers.RandomContrast((strength, strength), (0, 255), **STILL),
-    ]  # one number would only raise it
-    if channels == 3:  # Keras multiplies saturation by f / (1 - f)
+    layers, scales = [], []
+    if strength:  # for contrast one number would only raise it
+        layers += [
+            keras.layers.RandomBrightness(strength, (0, 255), **STILL),
+            keras.layers.RandomContrast((strength, strength), (0, 255), **STILL),
+        ]
+        scales += [1, 1]
+    if strength and channels == 3:  # Keras multiplies saturation by f / (1 - f)
         bounds = tuple((1 + change) / (2 + change) for change in (-strength, strength))
         layers.append(keras.layers.RandomSaturation(bounds, (0, 1), **STILL))
+        scales.append(255)
+    if hue:  # Keras halves its factor
+        layers.append(keras.layers.RandomHue((0, 2 * hue), (0, 1), **STILL))
+        scales.append(255)
 
     def draw(seed: tf.Tensor, rows: Rows) -> tuple[Numbers, ...]:
         draws, whole = Draws(seed), keras.KerasTensor((rows.of, 1, 1, channels), "float32")  # they look at its shape
@@ -53,7 +61,7 @@ def colour_jitter(strength: float, channels: int) -> RandomChange:
         return tuple({name: rows.taken(values) for name, values in each.items()} for each in drawn)
 
     def changed(images: tf.Tensor, drawn: tuple[Numbers, ...]) -> tf.Tensor:
-        for layer, numbers, scale in zip(layers, drawn, (1, 1, 255), strict=False):
+        for layer, numbers, scale in zip(layers, drawn, scales, strict=True):
             images = images if scale == 1 else images / scale
             images = tf.ensure_shape(layer.transform_images(images, numbers, training=True), images.shape)
             images = images if scale == 1 else images * scale

@@ -73,9 +73,44 @@ def random_flip(axis: int) -> RandomChange:
     return RandomChange(coins, flipped)
 
 
+def quarter_turns(step: int, each: int = 1) -> Callable[[tf.Tensor, Rows], tf.Tensor]:
+    """Maps a seed and rows to `each` random numbers of counter-clockwise quarter turns for every row, int32 (n, each):
+    multiples of `step` degrees, 90 or 180, below 360."""
+
+    def drawn(seed: tf.Tensor, rows: Rows) -> tf.Tensor:
+        return rows.taken(tf.random.stateless_uniform([rows.of, each], seed, 0, 360 // step, tf.int32) * (step // 90))
+
+    return drawn
+
+
+def turned(image: tf.Tensor, quarters: tf.Tensor) -> tf.Tensor:
+    """An image (height, width, channels) after `quarters` counter-clockwise quarter turns, a scalar from 0 to 3."""
+    across = tf.cond(quarters % 2 == 1, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
+    upside_down = tf.cond((quarters == 1) | (quarters == 2), lambda: tf.reverse(across, [0]), lambda: across)
+    return tf.cond(quarters >= 2, lambda: tf.reverse(upside_down, [1]), lambda: upside_down)
+
+
+def random_turn(step: int) -> RandomChange:
+    """Images, each turned by a random multiple of `step` degrees, 90 for square ones or 180."""
+
+    def applied(images: tf.Tensor, quarters: tf.Tensor) -> tf.Tensor:
+        quarters = tf.reshape(quarters, [-1, 1, 1, 1])
+        if step == 90:
+            images = tf.where(quarters % 2 == 1, tf.transpose(images, [0, 2, 1, 3]), images)
+        images = tf.where((quarters == 1) | (quarters == 2), tf.reverse(images, [1]), images)
+        return tf.where(quarters >= 2, tf.reverse(images, [2]), images)
+
+    return RandomChange(quarter_turns(step), applied)
+
+
 def coins(seed: tf.Tensor, rows: Rows) -> tf.Tensor:
     """True with probability 1/2 for each image, bool (n, 1, 1, 1)."""
     return rows.taken(tf.random.stateless_uniform([rows.of, 1, 1, 1], seed)) < 0.5
+
+
+def log_uniform(draws: tf.Tensor, low: float, high: float) -> tf.Tensor:
+    """Uniform numbers in 0..1 made log-uniform in low..high: of 0.5 to 2 halved as often as doubled."""
+    return tf.exp(tf.math.log(low) + draws * (tf.math.log(high) - tf.math.log(low)))
 
 
 def alternating(count: int, seed: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:

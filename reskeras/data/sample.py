@@ -5,9 +5,32 @@ from __future__ import annotations
 import numpy as np
 
 from reskeras.data.class_labels import members
-from reskeras.data.division import BY_POSITION, DIVISION, held_by_position, held_out
+from reskeras.data.division import BY_POSITION, DIVISION, drawn, held_by_position, held_out
 from reskeras.data.source import Split
 from reskeras.data.survey import COUNTED, labels_of
+from reskeras.errors import ReskerasError
+
+
+def some_images(split: Split, count: int | None, seed: int) -> Split:
+    """`count` images of a training's `split`, stratified by class, or all for None: see `division.drawn`; as in
+    `split_off` not stratified where there are more than COUNTED. ReskerasError for more than there are, or too few."""
+    if count is None:
+        return split
+    known = split.count <= COUNTED
+    labels = labels_of(split)[1] if known else np.zeros(split.count, np.int32)
+    check_count(split.name, split.count, count, len(members(labels)) if labels.ndim == 1 else 1)
+    return split.part(split.name, drawn(split.keys(), labels, count, seed))
+
+
+def check_count(name: str, every: int, count: int, least: int = 1) -> None:
+    """ReskerasError where a training asks for `count` of `every` images of a split, and that is too many, or fewer than
+    `least`, one of each class."""
+    if not least <= count <= every:
+        why = "one" if least == 1 else "one per class"
+        raise ReskerasError(
+            f"images: {count:,} of the {every:,} {name} images requested; use {least} ({why}) to {every:,}, or leave "
+            "images out"
+        )
 
 
 def split_off(split: Split, share: float, seed: int, division: int = DIVISION) -> tuple[Split, Split | None]:

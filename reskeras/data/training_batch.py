@@ -11,7 +11,7 @@ from reskeras.data.layers import Mixing, colour_jitter
 from reskeras.data.pixel_boxes import erasing
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.rand_augment import random_operations
-from reskeras.data.random_change import RandomChange, alternating, lighting, random_crop, random_flip
+from reskeras.data.random_change import RandomChange, alternating, lighting, random_crop, random_flip, random_turn
 from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Split
 from reskeras.data.windows import NUMBERS, TRIES, cropped_batch, window_of
@@ -21,7 +21,8 @@ from reskeras.recipes.augment import AugmentSpec
 # numbers folded into a batch's seed, so that the draws of different augmentations are independent; the first two
 # augmentations that there were split it instead
 SPLIT = {"crop": 0, "flip": 1}
-FOLDED = {"window": 2, "rand_augment": 3, "colour": 4, "lighting": 5, "erase": 6, "mix": 7, "flip_rows": 8, "own": 9}
+FOLDED = {"window": 2, "rand_augment": 3, "colour": 4, "lighting": 5, "erase": 6, "mix": 7, "flip_rows": 8}
+FOLDED |= {"own": 9, "rotate": 10}
 
 Numbers = dict[str, Any]
 
@@ -58,8 +59,9 @@ class TrainingBatch:
     ):
         if classes is None and (augment.mixes or label_smoothing):
             raise ValueError("mixed or smoothed labels are probabilities: give the number of classes")
-        if augment.scale:
-            raise ReskerasError("augment.scale: only for detectors; use random_resized_crop or shorter_side")
+        for field, instead in (("scale", "use random_resized_crop or shorter_side"), ("mosaic", "use cutmix")):
+            if getattr(augment, field):
+                raise ReskerasError(f"augment.{field}: only for detectors; {instead}")
         self.split, self.preprocessing = split, preprocessing
         self.rows, self.replicas = Rows.shard(min(batch_size, split.count), *shard), replicas
         self.classes, self.label_smoothing = classes, label_smoothing
@@ -141,21 +143,24 @@ def smoothed(shares: tf.Tensor, smoothing: float, outcomes: int | None = None) -
 
 
 def colour_changes(augment: AugmentSpec, channels: int) -> dict[str, RandomChange]:
-    """The augmentations of colours, 0..255, by name and in order. Raises ReskerasError for lighting of grey images."""
-    changes = {}
-    if augment.colour:
-        changes["colour"] = colour_jitter(augment.colour, channels)
-    if augment.lighting:
-        if channels != 3:
+    """The augmentations of colours, 0..255, by name and in order. Raises ReskerasError for those of colour images alone
+    where images are grey."""
+    for field in ("hue", "lighting"):
+        if getattr(augment, field) and channels != 3:
             raise ReskerasError(
-                f"augment.lighting: needs colour images, but these have {channels} channel{'s' if channels > 1 else ''}"
+                f"augment.{field}: needs colour images, but these have {channels} channel{'s' if channels > 1 else ''}"
             )
+    changes = {}
+    if augment.colour or augment.hue:
+        changes["colour"] = colour_jitter(augment.colour, channels, augment.hue)
+    if augment.lighting:
         changes["lighting"] = lighting(augment.lighting)
     return changes
 
 
 def _moves(augment: AugmentSpec, flips: bool, height: int, width: int) -> dict[str, RandomChange]:
-    """The augmentations of normalised images, by name and in order."""
+    """The augmentations of normalised images, by name and in order. Raises ReskerasError for quarter turns of images
+    that are not square."""
     changes = {}
     if augment.padding:
         changes["crop"] = random_crop(augment.padding)
@@ -163,6 +168,13 @@ def _moves(augment: AugmentSpec, flips: bool, height: int, width: int) -> dict[s
         changes["flip"] = random_flip(axis=2)
     if augment.flip_rows:
         changes["flip_rows"] = random_flip(axis=1)
+    if augment.rotate:
+        if height != width and augment.rotate == 90:
+            raise ReskerasError(
+                f"augment.rotate: quarter turns need square images, but these are {height}x{width}; use 180, or an "
+                "input_shape with equal sides"
+            )
+        changes["rotate"] = random_turn(augment.rotate)
     if augment.erase:
         changes["erase"] = erasing(augment.erase, height, width)
     return changes

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -38,11 +39,41 @@ def validated(model: type[Model], data: Any, where: str = "", lines: Lines | Non
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise _explain(model, error.errors()[0], where, lines or {}) from error
+        schema = model.model_json_schema()
+        raise _explain(schema, _first(schema, error.errors(), data), where, lines or {}) from error
 
 
-def _explain(model: type[BaseModel], error: ErrorDetails, where: str, lines: Lines) -> ReskerasError:
-    schema = model.model_json_schema()
+def _first(schema: dict, errors: list[ErrorDetails], data: Any) -> ErrorDetails:
+    """The first error, without pydantic's labels of a union's branches in its place. Where no branch of a union fits,
+    each has an error: that of the branch that data of this type is for."""
+    found = [cast(ErrorDetails, {**each, "loc": _without_branches(schema, each["loc"], data)}) for each in errors]
+    start = found[0]["loc"]
+    branches = [each for each in found if each["loc"][: len(start)] == start]
+    return max(branches, key=lambda each: (len(each["loc"]), isinstance(each["input"], str) and _is_choice(each)))
+
+
+def _is_choice(error: ErrorDetails) -> bool:
+    return error["type"] in ("literal_error", "enum")
+
+
+def _without_branches(schema: dict, loc: tuple, data: Any) -> tuple:
+    """A place without the parts that are neither fields nor kinds nor keys of `data`, but what pydantic calls a branch
+    of a union, such as `dict[str,float]`."""
+    kept: tuple = ()
+    for part in loc:
+        here = _at(schema, kept)
+        named = {*(data if isinstance(data, Mapping) else ()), *_properties(schema, here), *_kinds(schema, here)}
+        if "anyOf" in here and isinstance(part, str) and part not in named:
+            continue
+        kept += (part,)
+        try:
+            data = data[part]
+        except (LookupError, TypeError):  # a field that is lacking, or in what a validator makes of text
+            data = None
+    return kept
+
+
+def _explain(schema: dict, error: ErrorDetails, where: str, lines: Lines) -> ReskerasError:
     loc = error["loc"]
     path = _typed_path(schema, loc)
     place = _place(path, where, lines)
@@ -101,7 +132,7 @@ def _inside(option: dict, part: Any) -> dict | None:
     if isinstance(part, int):
         entries = option.get("prefixItems", [])
         return entries[part] if part < len(entries) else option.get("items")
-    return option.get("properties", {}).get(part)
+    return option.get("properties", {}).get(part, option.get("additionalProperties") or None)
 
 
 def _properties(schema: dict, here: dict) -> set[str]:

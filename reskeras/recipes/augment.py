@@ -56,6 +56,35 @@ class RandAugmentSpec(Spec):
     ] = False
 
 
+class MosaicSpec(Spec):
+    """Four images on one canvas, the batch's own and three others, cut by a horizontal and a vertical line at random
+    places (arXiv:2004.10934, section 3.4). Objects with less than 40 % of their area left are ignored: detecting them
+    is neither right nor wrong."""
+
+    probability: Annotated[
+        float, within(0, 1, above=True), Field(description="Probability of a mosaic; otherwise the image is alone")
+    ] = 1.0
+    scale: Annotated[
+        Rising[Annotated[float, within(0.05, 20)]],
+        Field(
+            description="Random scaling of each of the four, log-uniform, instead of augment.scale: 1 fits the whole "
+            "canvas, 0.5 about a quarter of it"
+        ),
+    ] = (0.5, 1.5)
+    except_last: Annotated[
+        int, whole(0, 100_000), Field(description="Number of last epochs without mosaics; YOLOX has 15")
+    ] = 0
+
+
+def _quarters(angle: int) -> int:
+    if angle not in (0, 90, 180):
+        raise ValueError(
+            "should be 90 (quarter turns), 180 (half-turns) or 0: at other angles an object's box follows from its "
+            "outline alone, and annotations are kept as boxes"
+        )
+    return angle
+
+
 class AugmentSpec(Spec):
     """What is done to training images. `flip: auto` flips horizontally unless the data source forbids it, `alternating`
     mirrors each image in every other epoch, beginning in the first or the second (arXiv:2404.00498, section 3.6).
@@ -74,15 +103,26 @@ class AugmentSpec(Spec):
     ] = None
     flip: bool | Literal["auto", "alternating"] = "auto"
     flip_rows: Annotated[bool, Field(description="Also flip vertically, with probability 1/2")] = False
+    rotate: Annotated[
+        int,
+        AfterValidator(_quarters),
+        Field(description="Turn by a random multiple of so many degrees, 90 or 180; classifiers need square images"),
+    ] = 0
     scale: Annotated[
         Rising[Annotated[float, within(0.05, 20)]] | None,
         Field(description="Detection only: random scaling of the image on its canvas, log-uniform in this range"),
+    ] = None
+    mosaic: Annotated[
+        MosaicSpec | None, Field(description="Detection only: four images with their boxes on one canvas")
     ] = None
     rand_augment: RandAugmentSpec | None = None
     colour: Annotated[
         float,
         within(0, 1, below=True),
         Field(description="Maximum change of brightness, contrast and saturation, as a fraction"),
+    ] = 0.0
+    hue: Annotated[
+        float, within(0, 0.5), Field(description="Maximum shift of the hue, as a fraction of the colour circle")
     ] = 0.0
     lighting: Annotated[
         float,

@@ -17,6 +17,7 @@ from reskeras.errors import ReskerasError
 from reskeras.plans.plan import Plan
 from reskeras.recipes.augment import AugmentSpec
 from reskeras.recipes.batch_statistics import BatchStatisticsSpec
+from reskeras.recipes.class_weights import ClassWeights
 from reskeras.recipes.lookahead import LookaheadSpec
 from reskeras.recipes.loss import AUTO, DistillationSpec, Loss
 from reskeras.recipes.optimizer import SGD, Optimizer, Pattern, check_own, chosen_kind, fields_with
@@ -95,15 +96,19 @@ class Recipe(Spec):
     whiten: Annotated[
         WhitenSpec | None, Field(description="Begin with a first convolution that whitens the training images")
     ] = None
-    loss: Annotated[Loss, Field(description="auto: that of the data's kind of labels")] = AUTO
+    loss: Annotated[
+        Loss,
+        Field(
+            description="auto: that of the data's kind of labels. Detectors and localisers take auto, or focal for the "
+            "objectness of anchors"
+        ),
+    ] = AUTO
     teacher: Annotated[
         RunPath | None, Field(description="Run of a classifier whose outputs are learnt as well: distillation")
     ] = None
     distillation: DistillationSpec = DistillationSpec()
     label_smoothing: Annotated[float, within(0, 1, below=True)] = 0.0
-    class_weights: Annotated[
-        Literal["none", "balanced"], Field(description="balanced: weight losses by inverse class frequency")
-    ] = "none"
+    class_weights: ClassWeights = "none"
     drop_path: Annotated[
         Annotated[float, within(0, 1, below=True)] | None,
         Field(description="Stochastic depth rate of the last unit, unless the network sets its own"),
@@ -120,6 +125,13 @@ class Recipe(Spec):
         ),
     ] = 1.0
     sizes: Sizes = ()
+    images: Annotated[
+        Annotated[int, whole(1, 100_000_000)] | None,
+        Field(
+            description="Train on only so many of the training images, stratified by class and drawn by the seed; "
+            "fewer are among more of the same seed"
+        ),
+    ] = None
     holdout: Annotated[
         float, within(0, 0.9), Field(description="Fraction of training images held out to pick the best epoch")
     ] = 0.0
@@ -221,6 +233,11 @@ class Recipe(Spec):
         return (COPIES + self.slots) * FLOAT * total.parameters + kept
 
     @property
+    def weights_classes(self) -> bool:
+        """Whether the losses of classes are weighted."""
+        return self.class_weights != "none"
+
+    @property
     def soft_labels(self) -> bool:
         """Whether labels are a number for each class: smoothed or mixed, or each with a loss of its own."""
         return bool(self.label_smoothing or self.augment.mixes or self.loss.each_class)
@@ -266,28 +283,3 @@ def recipe(source: str | Path | Recipe = "quick", **fields: Any) -> Recipe:
 def given(**fields: Any) -> dict[str, Any]:
     """Those of `fields` that were given: flags and arguments are None where they were not."""
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def rate_note(chosen: Recipe, fields: dict[str, Any], source: str | Path | Recipe) -> str:
-    """A note for when batch size or optimiser was changed and the learning rate was not; empty if there is nothing to
-    note.
-
-    The gradient of a batch is a mean, so the learning rate depends on the batch size: as a rule proportionally for SGD
-    (arXiv:1706.02677), and to the square root for optimisers that scale their updates (arXiv:1904.00962, section 4).
-    """
-    if fields.get("learning_rate") is not None:
-        return ""
-    base, rate = recipe(source), chosen.learning_rate
-    if chosen.optimizer.kind != base.optimizer.kind:
-        low, high = chosen.optimizer.usual_rates
-        return (
-            f"learning_rate {rate:g} is meant for {base.optimizer.kind}; with {chosen.optimizer.kind} "
-            f"{low:g} to {high:g} is usual"
-        )
-    ratio = chosen.batch_size / base.batch_size
-    if fields.get("batch_size") is None or 0.5 < ratio < 2:
-        return ""
-    return (
-        f"learning_rate {rate:g} is meant for batches of {base.batch_size} images; the usual rule for "
-        f"{chosen.batch_size} is --learning-rate {rate * ratio**chosen.optimizer.batch_power:.2g}"
-    )

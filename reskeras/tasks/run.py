@@ -43,6 +43,7 @@ class Material:
     evaluation: Any = None
     test: Any = None
     missing: str = ""
+    source: Source | None = None
 
 
 class Run(Generic[AnySplit]):
@@ -182,7 +183,7 @@ class Run(Generic[AnySplit]):
     @preserved()
     def material(self, label: str | None = None, data_dir: str | Path | None = None) -> Material:
         """The material of a report: what is stored in the run folder, and an evaluation of the best model."""
-        folder, evaluation, test, missing = self.folder, None, None, ""
+        folder, evaluation, test, source, missing = self.folder, None, None, None, ""
         try:
             source = self.source(data_dir=data_dir)
             test = source.test
@@ -201,4 +202,5 @@ class Run(Generic[AnySplit]):
             evaluation,
             test,
             missing,
+            source,
         )

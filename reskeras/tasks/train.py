@@ -20,7 +20,8 @@ from reskeras.networks.any_spec import AnySpec
 from reskeras.networks.request import recipe_of
 from reskeras.readers import CLASSES, OBJECTS
 from reskeras.recipes.batch_statistics import BatchStatisticsSpec
-from reskeras.recipes.recipe import Recipe, rate_note
+from reskeras.recipes.rate_note import rate_note
+from reskeras.recipes.recipe import Recipe
 from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.runs import RunFolder, place_for
 from reskeras.tasks.run import Run

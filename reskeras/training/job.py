@@ -14,7 +14,8 @@ from reskeras.caller_state import preserved, set_determinism
 from reskeras.data.fingerprint import fingerprint
 from reskeras.data.kept import check_unchanged, division_of, identity
 from reskeras.data.preprocessing import Preprocessing, packed, unpacked
-from reskeras.data.source import Source
+from reskeras.data.sample import some_images
+from reskeras.data.source import Source, Split
 from reskeras.documents.document import to_yaml
 from reskeras.documents.fields import InputShape
 from reskeras.errors import ReskerasError
@@ -111,10 +112,15 @@ class Job(ABC):
     def preprocessing(self) -> Preprocessing:
         """How images become the network's input, measured on the training images."""
         height, width, channels = self.plan.input_shape
-        key = (height, width, channels, self.recipe.normalise)
+        how = (height, width, channels, self.recipe.normalise)
+        key = (*how, *((self.recipe.images, self.recipe.seed) if self.recipe.images else ()))
         if key not in self.measured:
-            self.measured[key] = Preprocessing.fit(self.source.training_images("train"), *key)
+            self.measured[key] = Preprocessing.fit(self._used(), *how)
         return self._framed(self.measured[key])
+
+    def _used(self) -> Split:
+        """The training images that the recipe uses, before any are held out."""
+        return some_images(self.source.training_images("train"), self.recipe.images, self.recipe.seed)
 
     def _framed(self, preprocessing: Preprocessing) -> Preprocessing:
         """`preprocessing` with the recipe's crop of test images."""

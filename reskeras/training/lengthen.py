@@ -22,8 +22,7 @@ def asks_for_more(before: Recipe, now: Recipe) -> bool:
 
 
 def check_longer(path: Path, before: int, now: Recipe, command: Sequence[object] | None) -> None:
-    """Raise ReskerasError, with the command to use instead, when learning rates or image sizes depend on
-    the length.
+    """Raise ReskerasError, with the command to use instead, when learning rates or images depend on the length.
 
     `before` is the number of epochs so far. Warm-up, cosine, linear decay, drops and sizes are fractions of the whole
     training, so that with more epochs the finished ones would have had other learning rates or images. `command` is the
@@ -34,6 +33,8 @@ def check_longer(path: Path, before: int, now: Recipe, command: Sequence[object]
         changed = f"the learning rate of finished epochs, because the schedule ({now.schedule.in_words}) is"
     elif len(now.sizes) > 1:
         changed = "the images of finished epochs, because sizes are"
+    elif now.augment.mosaic and now.augment.mosaic.except_last:
+        changed = "the images of finished epochs, because augment.mosaic.except_last is"
     if changed:
         more = now.epochs - before
         options = {"from": path, "recipe": path / RECIPE_FILE, "epochs": more}

@@ -96,6 +96,27 @@ class TestShow:
         assert huge["shares"][0] < 0.2
         assert {each["name"] for each in fitting["classes"]} == {"disc", "square"}
 
+    def test_a_batch_is_drawn_as_a_training_has_it(self, detector_files, tmp_path):
+        (tmp_path / "mine.yaml").write_text("{batch_size: 5, augment: {mosaic: {}, rotate: 90}}")
+        words = ["detect", "show", detector_files / "detector.yaml", "--batch", tmp_path / "batch.png"]
+        data = ["--data", f"voc:{detector_files / 'shapes'}"]
+        assert f"drawn  {tmp_path / 'batch.png'}" in printed(*words, *data, "--recipe", tmp_path / "mine.yaml")
+        with Image.open(tmp_path / "batch.png") as picture:
+            assert picture.format == "PNG" and picture.width > 3 * 400 and picture.height > 2 * 300
+        assert json.loads(printed(*words, *data, "--json"))["batch"] == str(tmp_path / "batch.png")
+
+    @pytest.mark.parametrize(
+        ("flags", "told"),
+        [
+            (["--batch", "b.png"], "--batch: draws images of --data; give a SOURCE, too"),
+            (["--recipe", "detector"], "--recipe: only for the picture of a batch; give --batch FILE.png, too"),
+            (["--batch", "b.png", "--data", "x", "--yaml"], "--batch: contradicts --yaml"),
+            (["--batch", "b.jpg", "--data", "x"], "--batch: b.jpg should end in .png and be in an existing folder"),
+        ],
+    )
+    def test_flags_of_a_batch_that_lack_another_are_refused(self, flags, told):
+        assert told in refused("detect", "show", "resnet-18", *flags)
+
 
 class TestData:
     def test_a_source_of_objects_is_counted(self, detector_files):

@@ -28,6 +28,8 @@ KINDS = {
         **STILL,
     },
     "colour": {"colour": 0.4, **STILL},
+    "hue": {"hue": 0.3, **STILL},
+    "rotate": {"rotate": 90, **STILL},
     "lighting": {"lighting": 0.1, **STILL},
     "erase": {"erase": 0.7, **STILL},
     "mixup": {"mixup": 0.4, **STILL},
@@ -35,7 +37,9 @@ KINDS = {
     "everything": {
         "shorter_side": [18, 30],
         "rand_augment": {},
+        "rotate": 90,
         "colour": 0.2,
+        "hue": 0.1,
         "lighting": 0.1,
         "erase": 0.5,
         "mixup": 0.2,

@@ -1,5 +1,7 @@
 """Augmentation: each kind by its statistics, and all of it a pure function of (seed, epoch, step)."""
 
+import colorsys
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,8 @@ from scipy import stats
 
 from reskeras.data.layers import Mixing, colour_jitter
 from reskeras.data.pixel_boxes import erasing
-from reskeras.data.random_change import EIGENVALUES, EIGENVECTORS, lighting, random_crop, random_flip
+from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.random_change import EIGENVALUES, EIGENVECTORS, lighting, random_crop, random_flip, random_turn
 from reskeras.data.shard_rows import Rows
 from reskeras.data.training_batch import seed_of
 from reskeras.documents.validation import validated
@@ -67,7 +70,7 @@ def test_another_step_epoch_or_seed_draws_other_numbers(kind):
 
     drawn = [*signature(), *signature(seed=2)]
     # a flip has two outcomes and erasing may leave an image alone
-    assert len(set(drawn)) >= {"flip": 2, "erase": 10}.get(kind, 15)
+    assert len(set(drawn)) >= {"flip": 2, "rotate": 4, "erase": 10}.get(kind, 15)
 
 
 def test_with_everything_off_a_batch_is_what_it_was_before_there_was_more():
@@ -264,6 +267,74 @@ def test_colour_jitter_stays_within_its_strength():
     assert 0.69 < spread[inside].min() < 0.75 and 1.25 < spread[inside].max() < 1.31
 
 
+def shifts_of(images, plain):
+    """The shift of each image's hue, from -0.5 to 0.5, by the standard library's HSV of its first pixel."""
+    before, after = (colorsys.rgb_to_hsv(*(each[0, 0] / 255))[0] for each in (plain, images))
+    return (after - before + 0.5) % 1 - 0.5
+
+
+def test_hues_are_shifted_alike_in_all_of_an_image_and_nothing_else_is():
+    count, most = 600, 0.2
+    image = np.random.default_rng(0).integers(20, 235, (5, 6, 3)).astype(np.float32)
+    images = tf.constant(np.stack([image] * count))
+    shifted = colour_jitter(0.0, 3, most)(images, SEED, Rows(0, count, count)).numpy()
+    shifts = np.array([shifts_of(each, image) for each in shifted])
+    assert stats.kstest(shifts, stats.uniform(-most, 2 * most).cdf).pvalue > 1e-3
+    for each, shift in zip(shifted[:20], shifts, strict=False):
+        for ours, plain in zip(each.reshape(-1, 3), image.reshape(-1, 3), strict=True):
+            hue, saturation, value = colorsys.rgb_to_hsv(*plain / 255)
+            np.testing.assert_allclose(ours / 255, colorsys.hsv_to_rgb((hue + shift) % 1, saturation, value), atol=2e-3)
+
+
+@pytest.mark.peers
+def test_hues_are_shifted_as_by_torchvision():
+    import torch
+    from torchvision.transforms.functional import adjust_hue
+
+    image = np.random.default_rng(1).random((12, 12, 3)).astype(np.float32)
+    images = tf.constant(np.stack([255 * image] * 8))
+    for ours in colour_jitter(0.0, 3, 0.5)(images, SEED, Rows(0, 8, 8)).numpy():
+        shift = shifts_of(ours, 255 * image)
+        theirs = adjust_hue(torch.tensor(image.transpose(2, 0, 1)), float(shift)).numpy().transpose(1, 2, 0)
+        np.testing.assert_allclose(ours / 255, theirs, atol=5e-3)
+
+
+@pytest.mark.parametrize("step", [90, 180])
+def test_square_images_are_turned_by_random_multiples_of_an_angle(step):
+    images = np.random.default_rng(0).random((400, 5, 5, 3)).astype(np.float32)
+    found, ways = random_turn(step)(tf.constant(images), SEED, all_rows(images)).numpy(), np.zeros(4, int)
+    for image, other in zip(images, found, strict=True):
+        [way] = [quarters for quarters in range(4) if np.array_equal(other, np.rot90(image, quarters))]
+        ways[way] += 1
+    assert np.flatnonzero(ways).tolist() == list(range(0, 4, step // 90))
+    assert stats.chisquare(ways[ways > 0]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("fields", "size", "told"),
+    [
+        ({"rotate": 90}, (16, 24), r"rotate: quarter turns need square images, but these are 16x24; use 180"),
+        ({"mosaic": {}}, (16, 16), r"mosaic: only for detectors; use cutmix"),
+        ({"scale": [0.5, 1]}, (16, 16), r"scale: only for detectors; use random_resized_crop"),
+        ({"hue": 0.1}, (16, 16, 1), r"hue: needs colour images, but these have 1 channel$"),
+    ],
+)
+def test_augmentations_that_classifiers_cannot_have_are_refused(fields, size, told):
+    height, width, channels = (*size, 3)[:3]
+    pixels = np.zeros((4, height, width, channels))
+    preprocessing = Preprocessing(height, width, channels, "scale", *[np.ones(channels, np.float32)] * 2)
+    with pytest.raises(ReskerasError, match=rf"^augment\.{told}"):
+        batches(memory_split(pixels, np.zeros(4)), spec(**fields), preprocessing)
+    half = Preprocessing(16, 24, 3, "scale", *[np.ones(3, np.float32)] * 2)
+    assert batches(memory_split(np.zeros((4, 16, 24, 3)), np.zeros(4)), spec(rotate=180), half)
+
+
+@pytest.mark.parametrize("angle", [45, 270, 1])
+def test_other_angles_are_refused_with_the_reason(angle):
+    with pytest.raises(ReskerasError, match=r"rotate: \d+: should be 90 .*box follows from its outline alone"):
+        spec(rotate=angle)
+
+
 def test_labels_are_one_hot_smoothed_as_asked():
     plain = batches(coloured(), spec(**STILL))
     smooth = batches(coloured(), spec(**STILL), classes=7, label_smoothing=0.1)
@@ -286,7 +357,7 @@ def test_lighting_of_grey_images_is_refused():
 
 
 def test_grey_images_can_be_augmented_in_every_other_way():
-    fields = {name: value for name, value in KINDS["everything"].items() if name != "lighting"}
+    fields = {name: value for name, value in KINDS["everything"].items() if name not in ("hue", "lighting")}
     [(images, _), _] = batches(coloured(channels=1), spec(**fields), centred(channels=1), classes=7)
     assert images.shape == (12, SIZE, SIZE, 1)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reskeras.data.division import divided, held_by_position, held_out
+from reskeras.data.division import divided, drawn, held_by_position, held_out
 from reskeras.data.registry import open_source
 from tests.data.test_folder import picture, two_classes
 
@@ -59,6 +59,36 @@ def test_held_out_images_are_of_every_class_alike_and_the_seed_decides():
     assert set(held) == set(held_out(names, labels, 0.1, 5)[1])
     assert set(held) != set(held_out(names, labels, 0.1, 6)[1])
     assert len(held_out(names, labels, 0.0, 5)[1]) == 0
+
+
+def test_images_are_drawn_class_by_class_and_fewer_are_among_more():
+    labels = np.repeat([0, 1, 2], [200, 100, 20])
+    names = [f"{index}" for index in range(320)]
+    before: set[int] = set()
+    for count in range(1, 321, 11):
+        found = drawn(names, labels, count, 5)
+        assert len(set(found.tolist())) == count and before <= set(found.tolist())
+        before = set(found.tolist())
+        assert (np.abs(np.bincount(labels[found], minlength=3) - count * np.array([200, 100, 20]) / 320) <= 2).all()
+    assert np.bincount(labels[drawn(names, labels, 3, 5)]).tolist() == [1, 1, 1]
+    assert set(drawn(names, labels, 32, 5)) != set(drawn(names, labels, 32, 6))
+    order = np.random.default_rng(0).permutation(320)  # names decide, not the order that images come in
+    shuffled = drawn([names[index] for index in order], labels[order], 32, 5)
+    assert sorted(order[shuffled]) == drawn(names, labels, 32, 5).tolist()
+
+
+def test_images_are_drawn_for_every_class_that_they_hold():
+    several = np.random.default_rng(0).random((2000, 40)) < np.geomspace(0.3, 0.002, 40)
+    names = [str(index) for index in range(2000)]
+    counts = several.sum(axis=0)
+    for seed in range(3):
+        found = several[drawn(names, several, 40, seed)]
+        assert found.any(axis=0)[counts > 0].all()
+        half = several[drawn(names, several, 1000, seed)].sum(axis=0)
+        assert (half >= counts / 2 - 1).all()
+    bare = np.zeros((6, 2), bool)
+    bare[3, 0] = True
+    assert 3 in drawn(list("abcdef"), bare, 2, 0)  # those without a class are a class of their own
 
 
 def test_held_out_shares_add_up_over_small_classes():

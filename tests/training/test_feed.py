@@ -7,6 +7,7 @@ import pytest
 
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source
+from reskeras.errors import ReskerasError
 from reskeras.recipes.recipe import recipe
 from reskeras.tasks.classification.feed import Feed, weighted_shares
 from reskeras.training.strategy import open_replicas
@@ -58,6 +59,31 @@ def test_mixed_images_count_share_by_share(skewed, mix, smoothing):
     # an image is as often the partner of another as another is its own, so that this holds on average
     assert weights.mean() == pytest.approx(1.0, rel=0.05)
     np.testing.assert_allclose(class_shares(labels, weights, smoothing), 1 / 3, atol=0.025)
+
+
+def test_classes_are_weighted_by_name(skewed):
+    chosen = recipe("quick", batch_size=50, holdout=0.0, class_weights={"rare": 5, "common": 0.5})
+    feed = Feed(chosen, skewed, Preprocessing.fit(skewed.train, 8, 8, 1, "scale"), open_replicas("one"))
+    [(_, labels, weights)] = feed.training(0, 0, 1).map(feed.finished)
+    np.testing.assert_array_equal(weights, np.take([0.5, 1, 5], labels))
+    wrong = recipe(chosen, class_weights={"rar": 5})
+    with pytest.raises(ReskerasError, match=r"class_weights: 'rar' is not one of .*; did you mean rare"):
+        Feed(wrong, skewed, feed.preprocessing, open_replicas("one")).check()
+
+
+def test_some_images_are_used_as_many_of_each_class_as_there_are_in_all(skewed):
+    pixels = Preprocessing.fit(skewed.train, 8, 8, 1, "scale")
+
+    def fed(**fields):
+        return Feed(recipe("quick", **fields), skewed, pixels, open_replicas("one"))
+
+    [(_, labels)] = fed(images=25, batch_size=25, holdout=0.0).training(0, 0, 1).map(fed().finished)
+    assert np.bincount(labels).tolist() == [20, 4, 1]
+    both = fed(images=25, holdout=0.2)
+    assert (both.train.count, both.watched.count) == (20, 5)
+    for count in (2, 51):
+        with pytest.raises(ReskerasError, match=rf"images: {count} of the 50 .* use 3 \(one per class\) to 50"):
+            fed(images=count)
 
 
 def test_a_class_without_images_takes_no_share_of_the_loss(skewed):

@@ -180,10 +180,9 @@ def test_smoothing_that_a_threshold_cannot_undo_is_refused(tmp_path):
 
 
 def test_a_detector_has_losses_of_its_own(detector_files, tmp_path):
-    with pytest.raises(ReskerasError, match="loss: 'focal' is only for classifiers"):
-        reskeras.train_detector(
-            detector_files / "detector.yaml", f"voc:{detector_files / 'shapes'}", loss="focal", out=tmp_path / "run"
-        )
+    spec, data = detector_files / "detector.yaml", f"voc:{detector_files / 'shapes'}"
+    with pytest.raises(ReskerasError, match="loss: 'cross_entropy' is only for classifiers; use auto, or focal"):
+        reskeras.train_detector(spec, data, loss="cross_entropy", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

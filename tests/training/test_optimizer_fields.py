@@ -12,7 +12,8 @@ from reskeras.errors import ReskerasError
 from reskeras.experiments.suite_rows import _recipe_differences
 from reskeras.networks.overrides import laid_over
 from reskeras.recipes.optimizer import OPTIMIZERS, AdamW
-from reskeras.recipes.recipe import Recipe, rate_note, recipe
+from reskeras.recipes.rate_note import rate_note
+from reskeras.recipes.recipe import Recipe, recipe
 from reskeras.scaling.step import moved_bytes
 from reskeras.training.fit import fingerprint
 from reskeras_cli.main import commands

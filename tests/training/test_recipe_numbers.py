@@ -27,6 +27,23 @@ def test_null_is_a_value_like_others():
         recipe(base, epochs=None)
 
 
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"class_weights": "even"}, "class_weights: 'even' is not one of none, balanced"),
+        ({"class_weights": {"cat": 0}}, "class_weights.cat: 0: should be more than 0 and at most 1,000"),
+        ({"class_weights": {"dog": 1, "cat": "two"}}, "class_weights.cat: 'two': should be a number"),
+        ({"augment": {"flip": "maybe"}}, "augment.flip: 'maybe' is not one of auto, alternating"),
+        ({"augment": {"flip": 7.5}}, "augment.flip: 7.5: should be true or false"),
+        ({"xla": "never"}, "xla: 'never' is not one of auto"),
+    ],
+)
+def test_of_a_field_with_several_kinds_of_values_the_field_alone_is_named(fields, told):
+    with pytest.raises(ReskerasError) as caught:
+        recipe("quick", **fields)
+    assert str(caught.value) == told
+
+
 def test_warmup_rises_in_equal_steps_to_the_peak():
     schedule = {"kind": "constant", "warmup": 1 / 3}
     assert rates(range(12), epochs=3, learning_rate=0.5, schedule=schedule) == pytest.approx(

@@ -13,6 +13,7 @@ from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read
 from reskeras.recipes.recipe import recipe
 from reskeras.tasks.classification.feed import Feed
+from reskeras.training.lengthen import check_longer
 from reskeras.training.strategy import open_replicas
 from tests.data.images import coloured
 from tests.training.test_resume import Failing, killed, stopping_at
@@ -129,6 +130,13 @@ def test_more_epochs_would_have_had_other_images(tmp_path):
     one = {"sizes": [[0, 8]], "schedule": {"kind": "constant"}}
     trained(tmp_path / "one", epochs=1, **one)
     assert len(trained(tmp_path / "one", epochs=2, resume=True, **one).folder.metrics()) == 2
+
+
+def test_more_epochs_would_have_had_mosaics_for_longer(tmp_path):
+    steady = {"schedule": {"kind": "constant"}}
+    with pytest.raises(ReskerasError, match=r"images of finished epochs, because augment\.mosaic\.except_last"):
+        check_longer(tmp_path, 2, recipe("detector", augment={"mosaic": {"except_last": 1}}, **steady), None)
+    check_longer(tmp_path, 2, recipe("detector", augment={"mosaic": {}}, **steady), None)
 
 
 def test_batches_have_the_size_of_their_epoch_and_those_watched_the_networks():

@@ -10,11 +10,12 @@ from typing import Any, Self
 import numpy as np
 import tensorflow as tf
 
+from reskeras.data.class_labels import balanced_weights, named_weights
 from reskeras.data.epoch_order import EpochOrder
 from reskeras.data.pipeline import evaluation_batches, evaluation_images, first_broken_in_training, training_batches
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.random_change import by_seeds
-from reskeras.data.sample import split_off
+from reskeras.data.sample import some_images, split_off
 from reskeras.data.source import Source, Split
 from reskeras.data.survey import labels_of
 from reskeras.data.training_batch import TrainingBatch, smoothed
@@ -42,7 +43,8 @@ class Feed:
     ):
         self.recipe, self.source, self.preprocessing, self.replicas = recipe, source, preprocessing, replicas
         self.own = own
-        self.train, held = source.training_images("train"), source.validation
+        self.train = some_images(source.training_images("train"), recipe.images, recipe.seed)
+        held = source.validation
         if held is None:
             self.train, held = split_off(self.train, recipe.holdout, recipe.seed, source.division)
         self.held_out = held is not None
@@ -89,7 +91,7 @@ class Feed:
             replicas=self.replicas.count // self.replicas.workers,
             classes=self.classes,
             # weights are those of the true classes, so labels are smoothed after weighting
-            label_smoothing=0.0 if recipe.class_weights == "balanced" else recipe.label_smoothing,
+            label_smoothing=0.0 if recipe.weights_classes else recipe.label_smoothing,
             own=by_seeds(self.own.augment) if self.own.augment else None,
             seed=recipe.seed,
         )
@@ -98,7 +100,7 @@ class Feed:
     def finished(self) -> Callable[..., tuple[tf.Tensor, ...]]:
         """A batch, or a replica's part of it, to (images, labels), and sample weights if classes are weighted."""
         finish = self._batch().finished
-        if self.recipe.class_weights != "balanced":
+        if not self.recipe.weights_classes:
             return finish
         weights = self.class_weights  # computed outside the graph
 
@@ -123,6 +125,8 @@ class Feed:
             check_augment(self.own.augment, self.preprocessing.size)
         if self.own.loss:
             checked_loss(self.own.loss, len(self.source.classes))
+        if not isinstance(self.recipe.class_weights, str):
+            self.class_weights  # noqa: B018 - refuses names of no class
         for epoch in self.sizes or (0,):
             self.at(epoch).training(0, 0, 1)
 
@@ -155,9 +159,13 @@ class Feed:
 
     @cached_property
     def class_weights(self) -> np.ndarray:
-        """float32 (classes,): the loss weight of an image of each class; 1 on average over the images."""
-        counts = np.bincount(labels_of(self.train)[1], minlength=len(self.source.classes))
-        return (counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))).astype(np.float32)
+        """float32 (classes,): the loss weight of an image of each class; 1 on average over the images if balanced."""
+        asked = self.recipe.class_weights
+        return self.balanced_weights() if isinstance(asked, str) else named_weights(asked, self.source.classes)
+
+    def balanced_weights(self) -> np.ndarray:
+        """Weights by inverse frequency."""
+        return balanced_weights(np.bincount(labels_of(self.train)[1], minlength=len(self.source.classes)))
 
 
 def weighted_shares(shares: tf.Tensor, weights: np.ndarray, smoothing: float) -> tuple[tf.Tensor, tf.Tensor]:

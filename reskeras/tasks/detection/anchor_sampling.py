@@ -23,9 +23,11 @@ class AnchorSample(NamedTuple):
     object: tf.Tensor
     deltas: tf.Tensor
 
-    def mean(self, losses: tf.Tensor) -> tf.Tensor:
-        """The sum of `losses` (B, n) over the sample of each image, divided by its size: (B,)."""
-        return tf.reduce_sum(losses * self.weights, axis=1) / tf.maximum(tf.reduce_sum(self.weights, axis=1), 1.0)
+    def mean(self, losses: tf.Tensor, of_positives: bool = False) -> tf.Tensor:
+        """The sum of `losses` (B, n) over the sample of each image, divided by its size or by the number `of_positives`
+        in it: (B,)."""
+        counted = self.weights * self.positive if of_positives else self.weights
+        return tf.reduce_sum(losses * self.weights, axis=1) / tf.maximum(tf.reduce_sum(counted, axis=1), 1.0)
 
 
 class AnchorSampling(NamedTuple):

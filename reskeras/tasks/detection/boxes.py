@@ -94,6 +94,20 @@ def mirrored(boxes: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
     return tf.stack([top, width - right, bottom, width - left], axis=-1)
 
 
+def turned(boxes: tf.Tensor, quarters: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    """Boxes (N, 4) in an image of height x width after as many counter-clockwise quarter turns of it as the scalar
+    `quarters` says, from 0 to 3. Empty ones stay empty."""
+    height, width = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
+    top, left, bottom, right = _sides(boxes)
+    around = (
+        [top, left, bottom, right],
+        [width - right, top, width - left, bottom],
+        [height - bottom, width - right, height - top, width - left],
+        [left, height - bottom, right, height - top],
+    )
+    return tf.gather(tf.stack([tf.stack(sides, axis=-1) for sides in around]), quarters)
+
+
 def _sides(boxes: tf.Tensor) -> list[tf.Tensor]:
     return tf.unstack(tf.cast(boxes, tf.float32), num=4, axis=-1)
 

@@ -162,17 +162,20 @@ def placed(
     where: tf.Tensor | float = 0.0,
     sides: tuple[float, float] | None = None,
     resampling: Resampling = ANTIALIASED,
+    part: tf.Tensor | None = None,
 ) -> Placed:
     """uint8 (h, w, channels) on a canvas: `scaled` to fit or by its `sides`, times `factor`. Bilinear, as `resampling`
     says.
 
     `where` (2,), in 0..1, is the position of a smaller image in the free space, or of the visible part of a larger one;
-    0 is the upper left corner. Scaled sizes are rounded to whole pixels, and the two scales follow from them.
+    0 is the upper left corner. Scaled sizes are rounded to whole pixels, and the two scales follow from them. With
+    `part` (4,), a box of whole pixels, only that part of the canvas is for the image; the size is that on all of it.
     """
     size, canvas = tf.cast(tf.shape(image)[:2], tf.float32), tf.constant([height, width], tf.float32)
+    start, end = (tf.zeros(2), canvas) if part is None else (part[:2], part[2:])
     shown = scaled(size, (height, width), sides, factor, resampling.down)
-    scale, corner = shown / size, tf.round((canvas - shown) * where)
-    first, last = tf.maximum(corner, 0.0), tf.minimum(corner + shown, canvas)
+    scale, corner = shown / size, start + tf.round((end - start - shown) * where)
+    first, last = tf.maximum(corner, start), tf.minimum(corner + shown, end)
     # only the visible part: the op's buffer has (output rows x input columns) numbers, gigabytes for a strip of
     # 1x1000000 pixels on a whole canvas
     visible = tf.cast(last - first, tf.int32)
@@ -196,8 +199,10 @@ def inside(window: tf.Tensor, height: int, width: int) -> tf.Tensor:
 
 
 def normalised(pixels: tf.Tensor, window: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
-    """Canvases (B, height, width, channels) of 0..255, normalised as network input; zero outside the image."""
+    """Canvases (B, height, width, channels) of 0..255, normalised as network input; zero outside the image's window
+    (B, 4), or those of several images (B, P, 4)."""
     visible = inside(window, preprocessing.height, preprocessing.width)
+    visible = tf.reduce_any(visible, axis=1) if window.shape.rank == 3 else visible
     return tf.where(visible, preprocessing.normalise(pixels), 0.0)
 
 

@@ -5,6 +5,7 @@ Where a detector has several canvases the images of a batch share one; which one
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from functools import partial, reduce
@@ -13,28 +14,26 @@ from typing import Self
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.batches import mapped
-from reskeras.data.decode import decode
+from reskeras.data.broken import first_broken
 from reskeras.data.epoch_order import EpochOrder, GroupedOrder, by_group
 from reskeras.data.pipeline import first_broken_in_training, ordered_batches, training_batches
 from reskeras.data.pixel_boxes import erasing
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.data.random_change import alternating, coins
+from reskeras.data.random_change import alternating, coins, log_uniform, quarter_turns
 from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Source
 from reskeras.data.training_batch import colour_changes, seed_of
+from reskeras.errors import ReskerasError
 from reskeras.recipes.recipe import Recipe
-from reskeras.tasks.detection.boxes import areas, clipped, mirrored
-from reskeras.tasks.detection.canvas import Canvases, normalised, on_canvas, placed
-from reskeras.tasks.detection.object_feed import ObjectFeed
-from reskeras.tasks.detection.objects import IGNORED, PADDING, Objects
+from reskeras.tasks.detection.canvas import Canvases, normalised, on_canvas
+from reskeras.tasks.detection.mosaic import Tiles, mosaics
+from reskeras.tasks.detection.object_feed import ObjectFeed, most_objects
+from reskeras.tasks.detection.objects import Objects
+from reskeras.tasks.detection.placing import Inputs, flipped, on_canvases, transposed
 from reskeras.training.strategy import Replicas
 
-LEAST_SEEN = 0.4  # visible share of an object cut by the canvas, below which it is ignored
 # folded into a batch's seed
-SCALE, MIRROR, FLIP_ROWS, ERASE, LEARN = 101, 102, 103, 104, 105
-
-Inputs = dict[str, tf.Tensor]
+SCALE, MIRROR, FLIP_ROWS, ERASE, LEARN, MOSAIC, ROTATE = 101, 102, 103, 104, 105, 106, 107
 
 
 class DetectionFeed(ObjectFeed):
@@ -45,7 +44,7 @@ class DetectionFeed(ObjectFeed):
     """
 
     whose = "detectors"
-    augmentations = ("scale", "flip", "flip_rows", "colour", "lighting", "erase", "repeats")
+    augmentations = ("scale", "flip", "flip_rows", "rotate", "colour", "hue", "lighting", "erase", "mosaic", "repeats")
     rest = 0.0  # where an image, or its visible part, is that is not moved: 0 is the upper left corner
     moves = False  # whether images are at random places also where they are not scaled at random
 
@@ -59,9 +58,11 @@ class DetectionFeed(ObjectFeed):
     ):
         super().__init__(recipe, source, preprocessing, replicas)
         self.canvases = canvases or Canvases((preprocessing.size[:2],))
-        self.most = max(source.training_images("train").most, source.test.most)
+        self.most = most_objects(source, recipe.augment)
         self.order = self._order(min(recipe.step_images, self.train.count))
         self.steps_per_epoch = self.order.steps
+        self.epochs = -(-recipe.steps(self.steps_per_epoch) // self.steps_per_epoch)
+        self.mosaics_until = self.epochs - (recipe.augment.mosaic.except_last if recipe.augment.mosaic else 0)
 
     def _order(self, batch_size: int) -> EpochOrder:
         """Which training images a batch has: where there are several canvases, those of one."""
@@ -74,6 +75,11 @@ class DetectionFeed(ObjectFeed):
 
     def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
         """Batches from `step` of `epoch` up to epoch `until`."""
+        if self.mosaics_until < 1:
+            raise ReskerasError(
+                f"augment.mosaic.except_last: {self.epochs - self.mosaics_until} leaves none of {self.epochs} "
+                f"epoch{'s' * (self.epochs > 1)} with mosaics; use fewer"
+            )
         recipe, order = self.recipe, self.order
 
         def shard(part: tuple[int, int]) -> tf.data.Dataset:
@@ -130,7 +136,9 @@ class DetectionFeed(ObjectFeed):
     def broken_image(self, epoch: int, step: int) -> str | None:
         """Where the image is stored that could not be read after `step` steps of `epoch`."""
         images, watched = self.train.images(), self.watched.images()
-        return first_broken_in_training(images, watched, self.recipe.seed, epoch, step, self.order)
+        found = first_broken_in_training(images, watched, self.recipe.seed, epoch, step, self.order)
+        # a mosaic has images from anywhere
+        return found or (first_broken(images, range(images.count)) if self.recipe.augment.mosaic else None)
 
     def example(self) -> tuple[dict[str, tf.TensorSpec], tf.TensorSpec]:
         """Shapes and dtypes of a batch."""
@@ -144,42 +152,16 @@ class DetectionFeed(ObjectFeed):
         }, spec([None])
 
     def unmoved(self, split: Objects, indices: tf.Tensor) -> Inputs:
-        """As `loaded`, images in their own size at rest."""
+        """As `loaded`, one image on each canvas, in its own size at rest."""
         count = indices.shape[0]
-        return self.loaded(split, indices, tf.ones([count]), tf.fill([count, 2], self.rest))
+        tiles = {"index": indices[:, tf.newaxis], "factor": tf.ones([count, 1])}
+        return self.loaded(split, tiles | {"where": tf.fill([count, 1, 2], self.rest)})
 
-    def loaded(self, split: Objects, indices: tf.Tensor, factors: tf.Tensor, wheres: tf.Tensor) -> Inputs:
-        """Images 0..255 on canvases, their windows, boxes on the canvas and labels (B, most), of int64 indices (B,)."""
-        height, width, channels = self.preprocessing.size
-        rows = self.most - split.most
-
-        def load(row: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
-            index, factor, where = row
-            one = placed(
-                decode(split.read(index), channels),
-                height,
-                width,
-                factor,
-                where,
-                self.canvases.sides,
-                self.canvases.resampling,
-            )
-            boxes, labels = split.in_graph(index)
-            boxes, labels = tf.pad(boxes, [[0, rows], [0, 0]]), tf.pad(labels, [[0, rows]], constant_values=PADDING)
-            return one.pixels, one.window, *in_view(one.boxes(boxes), labels, one.window)
-
-        found = mapped(
-            load,
-            (indices, factors, wheres),
-            (
-                tf.TensorSpec([height, width, channels]),
-                tf.TensorSpec([4]),
-                tf.TensorSpec([self.most, 4]),
-                tf.TensorSpec([self.most], tf.int32),
-            ),
-            self.read_ahead(indices.shape[0]).images,
-        )
-        return dict(zip(("image", "window", "boxes", "labels"), found, strict=True))
+    def loaded(self, split: Objects, tiles: Tiles) -> Inputs:
+        """Canvases of 0..255 with `tiles`, as `placing.on_canvases` has both."""
+        at_once = -(-self.read_ahead(tiles["index"].shape[0]).images // tiles["index"].shape[1])
+        size = self.preprocessing.size
+        return on_canvases(split, tiles, size, self.canvases, self.most, at_once, fits=not self.moves)
 
 
 class SeveralCanvases:
@@ -212,20 +194,15 @@ class TrainingCanvases:
     def __call__(self, indices: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
         """int64 indices of this shard's rows, the global batch's seed, int32 (2,), and its epoch to a batch."""
         fold, rows, size = partial(tf.random.experimental.stateless_fold_in, seed), self.rows, self.feed.preprocessing
-        low, high = self.augment.scale or (1.0, 1.0)
-        draws = rows.taken(tf.random.stateless_uniform([rows.of, 3], fold(SCALE)))
-        # log-uniform: halved as often as doubled
-        factors = tf.exp(tf.math.log(low) + draws[:, 0] * (tf.math.log(high) - tf.math.log(low)))
-        moved = self.augment.scale or self.feed.moves
-        wheres = draws[:, 1:] if moved else tf.fill([rows.count, 2], self.feed.rest)
-        inputs = self.feed.loaded(self.feed.train, tf.ensure_shape(indices, [rows.count]), factors, wheres)
+        tiles = self._tiles(tf.ensure_shape(indices, [rows.count]), fold, epoch)
+        inputs = self.feed.loaded(self.feed.train, tiles)
         for part, change in self.changes.items():
             inputs["image"] = change(inputs["image"], seed_of(seed, part), rows)
         if self.feed.mirrors:
             mirrored = self.sides(indices, epoch) if self.sides else coins(fold(MIRROR), rows)
-            inputs = _mirrored(inputs, mirrored, size.width)
+            inputs = flipped(inputs, mirrored, size.width)
         if self.augment.flip_rows:
-            inputs = _turned(_mirrored(_turned(inputs), coins(fold(FLIP_ROWS), rows), size.height))
+            inputs = transposed(flipped(transposed(inputs), coins(fold(FLIP_ROWS), rows), size.height))
         seeds = rows.taken(tf.random.stateless_uniform([rows.of, 2], fold(LEARN), None, None, tf.int32))
         inputs, weights = _finished(size, inputs | {"seed": seeds}, tf.ones([rows.count]))
         if self.augment.erase:
@@ -233,37 +210,27 @@ class TrainingCanvases:
             inputs["image"] = erased(inputs["image"], fold(ERASE), rows)
         return inputs, weights
 
-
-def in_view(boxes: tf.Tensor, labels: tf.Tensor, window: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Boxes (G, 4) of a canvas and labels (G,), clipped to `window` (4,): objects with less than LEAST_SEEN of their
-    area left are ignored, those with nothing left become padding."""
-    corner = tf.tile(window[:2], [2])
-    cut = clipped(boxes - corner, window[2:] - window[:2]) + corner
-    share = tf.math.divide_no_nan(areas(cut), areas(boxes))
-    labels = tf.where((share < LEAST_SEEN) & (labels >= 0), IGNORED, labels)
-    labels = tf.where(share > 0, labels, PADDING)
-    return tf.where((labels != PADDING)[:, tf.newaxis], cut, 0.0), labels
+    def _tiles(self, indices: tf.Tensor, fold: Callable[[int], tf.Tensor], epoch: tf.Tensor) -> Tiles:
+        """Which images are on the canvases, and where."""
+        feed, rows, augment = self.feed, self.rows, self.augment
+        draws = rows.taken(tf.random.stateless_uniform([rows.of, 3], fold(SCALE)))
+        moved = augment.scale or feed.moves
+        tiles = {
+            "index": indices[:, tf.newaxis],
+            "factor": log_uniform(draws[:, :1], *(augment.scale or (1.0, 1.0))),
+            "where": (draws[:, 1:] if moved else tf.fill([rows.count, 2], feed.rest))[:, tf.newaxis],
+        }
+        if augment.mosaic:
+            size, on = feed.preprocessing.size[:2], epoch < feed.mosaics_until
+            tiles = mosaics(tiles, augment.mosaic, self.count, size, fold(MOSAIC), rows, on)
+        if augment.rotate:
+            tiles["quarters"] = quarter_turns(augment.rotate, tiles["index"].shape[1])(fold(ROTATE), rows)
+        return tiles
 
 
 def _finished(preprocessing: Preprocessing, inputs: Inputs, weights: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
-    return inputs | {"image": normalised(inputs["image"], inputs["window"], preprocessing)}, weights
-
-
-def _mirrored(inputs: Inputs, chosen: tf.Tensor, width: int) -> Inputs:
-    """Flip images, windows and boxes of the `chosen` rows, bool (B, 1, 1, 1), horizontally."""
-    images = tf.where(chosen, tf.reverse(inputs["image"], axis=[2]), inputs["image"])
-    whole = tf.fill(tf.shape(chosen)[:1], float(width))
-    real = (inputs["labels"] != PADDING)[..., tf.newaxis]
-    boxes = tf.where(chosen[..., 0] & real, mirrored(inputs["boxes"], whole), inputs["boxes"])
-    windows = tf.where(chosen[:, 0, 0], mirrored(inputs["window"][:, tf.newaxis], whole)[:, 0], inputs["window"])
-    return inputs | {"image": images, "boxes": boxes, "window": windows}
-
-
-def _turned(inputs: Inputs) -> Inputs:
-    """Transpose rows and columns, so that a horizontal flip becomes a vertical one."""
-    order = [1, 0, 3, 2]
-    return inputs | {
-        "image": tf.transpose(inputs["image"], [0, 2, 1, 3]),
-        "boxes": tf.gather(inputs["boxes"], order, axis=-1),
-        "window": tf.gather(inputs["window"], order, axis=-1),
-    }
+    """The batch, normalised; its windows are around all images of a canvas."""
+    parts = inputs["parts"]
+    window = tf.concat([tf.reduce_min(parts[..., :2], axis=1), tf.reduce_max(parts[..., 2:], axis=1)], axis=1)
+    others = {name: values for name, values in inputs.items() if name != "parts"}
+    return others | {"window": window, "image": normalised(inputs["image"], parts, preprocessing)}, weights

@@ -1,4 +1,4 @@
-"""Keras layers between a detector's networks: proposals, region targets, RoI pooling, losses.
+"""Keras layers between a detector's networks: proposals, region targets, RoI pooling.
 
 All compute in float32 on boxes in pixels of the canvas. Importing this file registers them, so that models load.
 """
@@ -15,7 +15,6 @@ import tensorflow as tf
 import reskeras.engine  # noqa: F401 - TensorFlow and Keras, quietly
 from reskeras.networks.geometry import GEOMETRIES
 from reskeras.tasks.detection.align import roi_align, side
-from reskeras.tasks.detection.anchor_sampling import AnchorSampling, smooth_l1
 from reskeras.tasks.detection.anchors import anchor_grid
 from reskeras.tasks.detection.boxes import decoded, encoded, overlaps, share_inside, window_clipped
 from reskeras.tasks.detection.grid import Grid
@@ -27,7 +26,6 @@ from reskeras.tasks.detection.suppression import suppressed
 
 REGISTERED = keras.saving.register_keras_serializable(package="reskeras")
 INSIDE, SMALLEST = GEOMETRIES["cell"].inside, GEOMETRIES["cell"].smallest  # of layers saved without them
-PROPOSAL_BETA = 1 / 9  # where smooth L1 of anchors becomes linear (the released code's sigma of 3)
 REGIONS_DRAWN = 2  # folded into an image's seed
 
 
@@ -51,7 +49,7 @@ def in_rows(values: tf.Tensor, width: int) -> tf.Tensor:
     return tf.cast(tf.reshape(values, [-1, count, width]), tf.float32)
 
 
-class _AnchoredLayer(Float32Layer):
+class AnchoredLayer(Float32Layer):
     """Base of layers on the anchors of one map or several: `levels` has for each map what `anchor_grid` needs besides
     its size. Anchors with a share of `inside` or less of their area in the image are left out."""
 
@@ -89,7 +87,7 @@ def _size(values: tf.Tensor) -> tuple[int, int]:
 
 
 @REGISTERED
-class Proposals(_AnchoredLayer):
+class Proposals(AnchoredLayer):
     """Proposals of the RPN: on each map the top `before` anchors of an image, decoded, clipped, NMS at `overlap`; of
     all maps the top `count`.
 
@@ -266,54 +264,3 @@ class ByImage(Float32Layer):
         """Reshape."""
         values, boxes = inputs
         return tf.reshape(tf.cast(values, tf.float32), [-1, boxes.shape[1], values.shape[-1]])
-
-
-@REGISTERED
-class ProposalLosses(_AnchoredLayer):
-    """The RPN's two losses per image, (B,): cross-entropy and smooth L1 over `sample` anchors of all maps.
-
-    Takes objectness (B, H, W, A) of each map, deltas (B, H, W, 4 A) of each, windows (B, 4), objects' boxes (B, G, 4),
-    labels (B, G) and seeds (B, 2). Anchors with half of their area or more outside the image are not trained
-    (arXiv:1506.01497, section 3.3 leaves out all that cross the boundary). Both losses are sums over the sample,
-    divided by its size.
-    """
-
-    def __init__(self, *, name: str, positive: float, negative: float, sample: int, positives: int, **base: Any):
-        super().__init__(name=name, positive=positive, negative=negative, sample=sample, positives=positives, **base)
-        self.sampling = AnchorSampling(positive, negative, sample, positives, self.inside)
-
-    def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Both losses."""
-        levels, objects = self.divided(inputs)
-        anchors = tf.concat([level.anchors for level in levels], axis=0)
-        every = [tf.concat(values, axis=1) for values in list(zip(*levels, strict=True))[1:]]
-        sample = self.sampling(anchors, *objects)
-        logits, moves = (tf.gather(values, sample.chosen, batch_dims=1) for values in every)
-        entropy = tf.nn.sigmoid_cross_entropy_with_logits(sample.positive, logits)
-        return sample.mean(entropy), sample.mean(smooth_l1(moves - sample.deltas, PROPOSAL_BETA) * sample.positive)
-
-
-@REGISTERED
-class RegionLosses(Float32Layer):
-    """The two losses of the regions per image, (B,): cross-entropy over classes and background, smooth L1 of boxes.
-
-    Takes logits (B, R, C + 1), deltas (B, R, 4 C), and labels, deltas and weights from RegionTargets. Both losses are
-    sums over the regions, divided by their number; only the deltas of the true class are trained. `beta` is that of
-    `smooth_l1`.
-    """
-
-    def __init__(self, *, name: str, classes: int, beta: float = 1.0, **base: Any):
-        super().__init__(name, classes=classes, beta=beta, **base)
-
-    def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Both losses."""
-        logits, deltas, labels, wanted, weights = inputs
-        entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        deltas = tf.reshape(deltas, [-1, deltas.shape[1], self.classes, 4])
-        is_object = tf.cast(labels < self.classes, tf.float32)
-        own = tf.gather(deltas, tf.minimum(labels, self.classes - 1), batch_dims=2)
-        count = tf.maximum(tf.reduce_sum(weights, axis=1), 1.0)
-        return (
-            tf.reduce_sum(entropy * weights, axis=1) / count,
-            tf.reduce_sum(smooth_l1(own - wanted, self.beta) * is_object * weights, axis=1) / count,
-        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from functools import cache
 from typing import Any, ClassVar, TypeAlias, cast
@@ -11,26 +11,18 @@ import keras
 import tensorflow as tf
 
 from reskeras.graph.compile import PLAIN, Context, compile_plan
-from reskeras.networks.detector_plan import OF_LEVELS, OF_REGIONS, DetectorPlan, Level
+from reskeras.networks.detector_plan import OF_LEVELS, OF_REGIONS, DetectorPlan
 from reskeras.networks.geometry import GEOMETRIES
 from reskeras.networks.resize import Canvas
 from reskeras.plans.plan import Plan
 from reskeras.tasks.detection.anchors import anchor_fields
-from reskeras.tasks.detection.layers import (
-    ByImage,
-    ProposalLosses,
-    Proposals,
-    RegionLosses,
-    RegionMaps,
-    RegionTargets,
-    TopDown,
-    WithContext,
-)
+from reskeras.tasks.detection.layers import ByImage, Proposals, RegionMaps, RegionTargets, WithContext
+from reskeras.tasks.detection.loss_layers import ProposalLosses, RegionLosses
+from reskeras.tasks.detection.pyramid import Maps, Pyramid, Tensor
+from reskeras.tasks.detection.weighting import NO_WEIGHTS, Weighting
 from reskeras.training.trained_model import TrainedModel
 
 LOSSES = ("rpn_objectness", "rpn_boxes", "region_classes", "region_boxes")
-Tensor: TypeAlias = "keras.KerasTensor | tf.Tensor"
-Maps: TypeAlias = list[Tensor]  # those that heads run on, from the finest on
 Anchors: TypeAlias = tuple[list[Tensor], list[Tensor]]  # objectness and deltas of each map
 
 
@@ -142,32 +134,6 @@ class Networks:
         )
 
 
-class Pyramid:
-    """The wiring of a feature pyramid (arXiv:1612.03144 figure 3): lateral convolutions, the way down, smoothing, and
-    every second cell for the extra maps."""
-
-    def __init__(self, ends: Sequence[str], levels: Sequence[Level], parts: Mapping[str, keras.Model], precision: str):
-        self.ends, self.strides, self.parts = ends, [round(level.stride) for level in levels if level.pooled], parts
-        self.merges = [TopDown(name=f"merge{stride}", dtype=precision) for stride in self.strides[:-1]]
-        extra = range(len(levels) - len(ends))
-        self.extra = [keras.layers.MaxPooling2D(1, 2, name=f"extra{number + 1}", dtype=precision) for number in extra]
-
-    def __call__(self, shared: Mapping[str, Tensor]) -> Maps:
-        """The maps of the backbone's, by unit."""
-        laterals = [
-            self.parts[f"lateral{stride}"](shared[end]) for stride, end in zip(self.strides, self.ends, strict=True)
-        ]
-        merged = [laterals[-1]]
-        for lateral, merge in zip(reversed(laterals[:-1]), reversed(self.merges), strict=True):
-            merged.append(merge([lateral, merged[-1]]))
-        maps = [
-            self.parts[f"smooth{stride}"](each) for stride, each in zip(self.strides, reversed(merged), strict=True)
-        ]
-        for pool in self.extra:
-            maps.append(pool(maps[-1]))
-        return maps
-
-
 def holds(part: Plan, endpoint: str | None) -> bool:
     return endpoint is not None and any(endpoint in (unit.name, unit.stage_name) for unit in part.units)
 
@@ -190,19 +156,25 @@ def detector_model(plan: DetectorPlan, name: str, context: Context = PLAIN) -> k
 
 
 def training_model(
-    plan: DetectorPlan, name: str, most: int, context: Context = PLAIN, cut: str | None = None
+    plan: DetectorPlan,
+    name: str,
+    most: int,
+    context: Context = PLAIN,
+    cut: str | None = None,
+    weighting: Weighting = NO_WEIGHTS,
 ) -> TrainedDetector:
     """The training model: {image, window, boxes (B, G, 4), labels int32 (B, G), seed int32 (B, 2)} to four losses, each
     (B,), where G is `most`, the largest number of objects of an image. All are minimised together (arXiv:1506.01497
-    section 3.2, approximate joint training). It takes images on any of the detector's canvases, one in a batch."""
+    section 3.2, approximate joint training). It takes images on any of the detector's canvases, one in a batch. Of the
+    `weighting` focal loss is of the objectness of anchors, and classes are weighted in that of the regions."""
     networks = Networks(plan, context, any_size=len(plan.canvases) > 1, cut=cut)
-    model = TrainedDetector(*_wired(networks, most), name=name)
+    model = TrainedDetector(*_wired(networks, most, weighting), name=name)
     others = [canvas for canvas in plan.canvases if canvas != plan.canvas]
-    model.take(others, lambda canvas: keras.Model(*_wired(networks.at(*canvas), most), name=name))
+    model.take(others, lambda canvas: keras.Model(*_wired(networks.at(*canvas), most, weighting), name=name))
     return model
 
 
-def _wired(networks: Networks, most: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _wired(networks: Networks, most: int, weighting: Weighting) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Inputs and losses of `training_model` on one canvas."""
     plan, spec = networks.plan, networks.plan.spec
     classes = cast(int, spec.classes)  # the spec of a plan has everything decided
@@ -221,6 +193,7 @@ def _wired(networks: Networks, most: int) -> tuple[dict[str, Tensor], dict[str, 
         negative=spec.proposals.negative,
         sample=spec.proposals.sample,
         positives=max(round(spec.proposals.sample * spec.proposals.sample_share), 1),
+        focal=weighting.focal,
     )([*anchors[0], *anchors[1], window, *objects])
     proposals, *_ = networks.proposals(anchors, window, spec.proposals.training, spec.proposals.before)
     regions, *targets = RegionTargets(
@@ -232,7 +205,9 @@ def _wired(networks: Networks, most: int) -> tuple[dict[str, Tensor], dict[str, 
         deviations=spec.regions.deviations,
     )([proposals, *objects])
     told = networks.told(networks.pooled(features, regions, window), regions)
-    about_regions = RegionLosses(name="region_losses", classes=classes, beta=spec.regions.beta)([*told, *targets])
+    about_regions = RegionLosses(
+        name="region_losses", classes=classes, beta=spec.regions.beta, class_weights=weighting.class_weights
+    )([*told, *targets])
     return inputs, dict(zip(LOSSES, (*about_anchors, *about_regions), strict=True))
 
 

@@ -1,4 +1,5 @@
-"""What the input pipelines of annotated images have in common: which images they train on and watch."""
+"""What the input pipelines of annotated images have in common: which images they train on and watch, and which
+augmentations there are for images with boxes."""
 
 from __future__ import annotations
 
@@ -10,13 +11,17 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.data.batches import ReadAhead
-from reskeras.data.division import BY_POSITION, held_by_position, held_out
+from reskeras.data.division import BY_POSITION, drawn, held_by_position, held_out
 from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.sample import check_count
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
+from reskeras.recipes.augment import AugmentSpec
 from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.detection.objects import Objects
 from reskeras.training.strategy import Replicas
+
+TILES = 4  # images of a mosaic
 
 
 class ObjectFeed(ABC):
@@ -30,11 +35,9 @@ class ObjectFeed(ABC):
     def __init__(self, recipe: Recipe, source: Source[Objects], preprocessing: Preprocessing, replicas: Replicas):
         self.recipe, self.source, self.preprocessing, self.replicas = recipe, source, preprocessing, replicas
         self._check_augment()
-        kept, held = held_back(source, recipe)
-        self.held_out = len(held) > 0
-        train = source.training_images("train")
-        self.train = train.part("train", kept) if self.held_out else train
-        self.watched = train.part("held-out", held) if self.held_out else source.test
+        self.train, held_out = divided(source, recipe)
+        self.held_out = held_out is not None
+        self.watched = held_out or source.test
         self.watches = "held-out" if self.held_out else "test"
 
     @property
@@ -71,9 +74,29 @@ class ObjectFeed(ABC):
         return ReadAhead.of(count, self.preprocessing.size)
 
 
-def held_back(source: Source[Objects], recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the training images to train on, and of those to hold out, by the recipe."""
+def used_images(source: Source[Objects], recipe: Recipe) -> Objects:
+    """The training images that the recipe uses, before any are held out: all, or `images` of them, stratified by the
+    classes that they hold, see `division.drawn`. ReskerasError for more than there are."""
     train = source.training_images("train")
+    if recipe.images is None:
+        return train
+    check_count(train.name, train.count, recipe.images)
+    names, classes = [str(each) for each in train.ids], train.held(len(source.classes))
+    return train.part(train.name, drawn(names, classes, recipe.images, recipe.seed))
+
+
+def divided(source: Source[Objects], recipe: Recipe) -> tuple[Objects, Objects | None]:
+    """The used images to train on, and those to hold out, if there are any."""
+    train = used_images(source, recipe)
     if source.division == BY_POSITION:
-        return held_by_position(train.count, recipe.holdout, recipe.seed)
-    return held_out([str(each) for each in train.ids], np.zeros(train.count, np.int32), recipe.holdout, recipe.seed)
+        kept, held_back = held_by_position(train.count, recipe.holdout, recipe.seed)
+    else:
+        names, alike = [str(each) for each in train.ids], np.zeros(train.count, np.int32)
+        kept, held_back = held_out(names, alike, recipe.holdout, recipe.seed)
+    return (train.part("train", kept), train.part("held-out", held_back)) if len(held_back) else (train, None)
+
+
+def most_objects(source: Source[Objects], augment: AugmentSpec) -> int:
+    """The rows of boxes of a batch's images: the largest number of objects of an image, or of a mosaic."""
+    train = source.training_images("train").most
+    return max(TILES * train if augment.mosaic else train, source.test.most)

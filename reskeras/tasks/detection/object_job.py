@@ -4,7 +4,7 @@ jobs."""
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,17 +13,18 @@ from typing import Any, ClassVar
 import numpy as np
 
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.data.source import Source
+from reskeras.data.source import Source, Split
 from reskeras.errors import ReskerasError
 from reskeras.networks.built_on import BuiltOnNetwork
 from reskeras.networks.overrides import laid_over
 from reskeras.plans.plan import Plan
 from reskeras.plans.plan_data import unit_data
-from reskeras.recipes.loss import AUTO
 from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.detection.model import TrainedDetector
-from reskeras.tasks.detection.object_warnings import untested
+from reskeras.tasks.detection.object_feed import most_objects, used_images
+from reskeras.tasks.detection.object_warnings import drawn_part, untested
 from reskeras.tasks.detection.objects import Objects
+from reskeras.tasks.detection.weighting import Weighting, check_weighting
 from reskeras.tasks.task import find_task
 from reskeras.training.form import training_context
 from reskeras.training.job import Job
@@ -34,7 +35,6 @@ from reskeras.training.transfer import freeze
 # fields of a recipe that do not apply to annotated images, and the values that leave them off
 ONLY_CLASSIFIERS: dict[str, tuple] = {
     "label_smoothing": (0.0,),
-    "class_weights": ("none",),
     "test_crop": (1.0,),
     "sizes": ((),),
     "xla": ("auto", False),
@@ -75,9 +75,10 @@ class ObjectSubject:
 
     def compiled(self, recipe: Recipe, steps: int, synchronized: bool = False) -> TrainedDetector:
         """The training model in the recipe's precision and form, with its optimiser."""
-        most = max(self.source.training_images("train").most, self.source.test.most)
+        most = most_objects(self.source, recipe.augment)
         context = training_context(self.plan, recipe, synchronized)
-        model = type(self).built(self.lowered, self.name, most, context, recipe.freeze)
+        weighting = Weighting.of(recipe, self.source)
+        model = type(self).built(self.lowered, self.name, most, context, recipe.freeze, weighting)
         freeze(model, self.lowered.network, recipe.freeze, recipe.frozen_bn)
         # shapes inside follow what a batch holds, which XLA cannot compile
         model.compile(optimizer=optimizer_of(model, recipe, steps, self.own.optimizer), jit_compile=False)
@@ -115,7 +116,7 @@ class ObjectJob(Job):
     @cached_property
     def plan(self) -> Plan:
         """All its units."""
-        _check_recipe(self.recipe, self.own, self.only_classifiers)
+        _check_recipe(self.recipe, self.own, self.only_classifiers, self.source.classes)
         plan = self.lowered.everything
         self.recipe.check(plan)
         if self.recipe.freeze is not None:
@@ -134,27 +135,32 @@ class ObjectJob(Job):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Classes that are not tested."""
+        """How many images are used where not all are, and classes that are not tested."""
         test = self.source.test
         counts = np.bincount(test.labels[~test.ignored], minlength=len(self.source.classes)).tolist()
-        return tuple(untested(dict(zip(self.source.classes, counts, strict=True))))
+        train, used = self.source.training_images("train"), used_images(self.source, self.recipe)
+        return (
+            *drawn_part(train, used, self.source.classes),
+            *untested(dict(zip(self.source.classes, counts, strict=True))),
+        )
 
     def preprocessing(self) -> Preprocessing:
         """How images are normalised, measured on the training images."""
         height, width, channels = self.lowered.input_shape
-        images = self.source.training_images("train").images()
-        return Preprocessing.fit(images, height, width, channels, self.recipe.normalise)
+        return Preprocessing.fit(self._used(), height, width, channels, self.recipe.normalise)
+
+    def _used(self) -> Split:
+        return used_images(self.source, self.recipe).images()
 
 
-def _check_recipe(recipe: Recipe, own: OwnParts, only_classifiers: Mapping[str, tuple]) -> None:
+def _check_recipe(recipe: Recipe, own: OwnParts, only_classifiers: Mapping[str, tuple], classes: Sequence[str]) -> None:
     """ReskerasError for what does not apply to annotated images."""
     for name in own.described():
         if name != "optimizer":
             raise ReskerasError(f"{name}: a function of your own is only for classifiers")
     if recipe.normalise == "per_pixel_mean":
         raise ReskerasError("normalise: 'per_pixel_mean' is only for images of one size; use per_channel or scale")
-    if recipe.loss != AUTO:
-        raise ReskerasError(f"loss: {recipe.loss.kind!r} is only for classifiers")
+    check_weighting(recipe, classes)
     for field, off in only_classifiers.items():
         if getattr(recipe, field) not in off:
             raise ReskerasError(f"{field}: {getattr(recipe, field)!r} is only for classifiers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,13 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Source
 from reskeras.files import atomic_file
+from reskeras.networks.detector_plan import DetectorPlan
 from reskeras.recipes.recipe import Recipe
+from reskeras.tasks.detection.augmented import Marked, first_batch, marked, marks_of
 from reskeras.tasks.detection.canvas import Canvases
-from reskeras.tasks.detection.detections import box_of
-from reskeras.tasks.detection.drawn_boxes import Mark, draw_boxes, enlarged, true_marks
+from reskeras.tasks.detection.drawn_boxes import draw_boxes, enlarged
 from reskeras.tasks.detection.feed import DetectionFeed, TrainingCanvases
-from reskeras.tasks.detection.objects import IGNORED, PADDING, Objects
+from reskeras.tasks.detection.objects import IGNORED, Objects
 from reskeras.training.strategy import open_replicas
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 ROWS, VERSIONS = 6, 3
 SIDE, GAP, TEXT = 400, 8, 12  # pixels
 HEADING = 22
-PAPER, INK, PALE = "#ffffff", "#222222", "#bbbbbb"
+PAPER, INK = "#ffffff", "#222222"
+ACROSS = 3  # images of a batch side by side
 
 
 def object_sheet(
@@ -50,10 +53,34 @@ def object_sheet(
         columns = [_stored(source, indices), *_versions(source, indices, recipe, Canvases(((height, width),), sides))]
     except tf.errors.OpError as error:
         raise reading_failure(error) from error
+    _write(path, columns, ["original", f"augmented, on a canvas of {height}x{width}"])
+
+
+def batch_sheet(path: Path, source: Source[Objects], recipe: Recipe, plan: DetectorPlan) -> None:
+    """Write a PNG: the first images of the first batch that a detector is trained on, as it gets them. Ignored objects
+    are dashed.
+
+    Raises ReskerasError when the recipe cannot be used on these images, one cannot be read, or the file be written.
+    """
+    canvases = Canvases.of(plan)
+    feed = DetectionFeed(recipe, source, _unmeasured(source, canvases), open_replicas("one"), canvases)
+    try:
+        found = first_batch(feed)
+    except tf.errors.OpError as error:
+        raise reading_failure(error, feed.broken_image(0, 0)) from error
+    across = min(ACROSS, len(found))
+    _write(path, [found[column::across] for column in range(across)], ["first batch"])
+
+
+def _unmeasured(source: Source[Objects], canvases: Canvases) -> Preprocessing:
+    """A normalisation that measures nothing on the images."""
+    return Preprocessing.fit(source.training_images("data").images(), *canvases.hull, source.channels, "scale")
+
+
+def _write(path: Path, columns: list[list[Marked]], titles: list[str]) -> None:
     pictures = [
         [draw_boxes(*enlarged(pixels, marks, SIDE), text=TEXT) for pixels, marks in column] for column in columns
     ]
-    titles = ["original", f"augmented, on a canvas of {height}x{width}"]
     with atomic_file(path) as beside:
         _arranged(pictures, titles).save(beside, format="PNG")
 
@@ -70,58 +97,33 @@ def chosen_images(split: Objects, classes: int) -> np.ndarray:
     return np.sort(np.array(chosen[:ROWS], np.int64))
 
 
-def _stored(source: Source[Objects], indices: np.ndarray) -> list[tuple[np.ndarray, list[Mark]]]:
+def _stored(source: Source[Objects], indices: np.ndarray) -> list[Marked]:
     train = source.training_images("data")
     images = examples(train.images(), indices)
     return [
-        (image.numpy(), _marks(*train.rows(index), source.classes))
-        for index, (image, _) in zip(indices, images, strict=True)
+        (image.numpy(), marks_of(boxes, np.where(ignored, IGNORED, labels), source.classes))
+        for (boxes, labels, ignored), (image, _) in zip(map(train.rows, indices), images, strict=True)
     ]
 
 
 def _versions(source: Source[Objects], indices: np.ndarray, recipe: Recipe, canvases: Canvases) -> list:
     """For each version the canvases, uint8, with their marks, by image."""
-    # `scale` measures nothing on the images
-    preprocessing = Preprocessing.fit(source.training_images("data").images(), *canvases.hull, source.channels, "scale")
-    whole = recipe.model_copy(update={"holdout": 0.0})
+    preprocessing = _unmeasured(source, canvases)
+    whole = recipe.model_copy(update={"holdout": 0.0, "images": None})
     feed = DetectionFeed(whole, source, preprocessing, open_replicas("one"), canvases)
     batch = TrainingCanvases(feed, Rows(0, len(indices), len(indices)))
     columns = []
     for version in range(VERSIONS):
         inputs, _ = batch(tf.constant(indices), tf.constant([recipe.seed, version], tf.int32), tf.constant(version))
-        found = {name: inputs[name].numpy() for name in ("image", "boxes", "labels")}
-        pixels = (found["image"] * preprocessing.std + preprocessing.mean).clip(0, 255).round().astype(np.uint8)
-        real = found["labels"] != PADDING
-        columns.append(
-            [
-                (
-                    pixels[row],
-                    _marks(
-                        found["boxes"][row][real[row]],
-                        found["labels"][row][real[row]],
-                        found["labels"][row][real[row]] == IGNORED,
-                        source.classes,
-                    ),
-                )
-                for row in range(len(indices))
-            ]
-        )
+        columns.append(marked(inputs, preprocessing, source.classes))
     return columns
-
-
-def _marks(boxes: np.ndarray, labels: np.ndarray, ignored: np.ndarray, classes: tuple[str, ...]) -> list[Mark]:
-    """Solid marks of objects, and dashed, unlabelled marks of ignored ones."""
-    return [
-        *true_marks(boxes[~ignored], labels[~ignored], classes, dashed=False),
-        *(Mark(box_of(box), PALE, dashed=True) for box in boxes[ignored]),
-    ]
 
 
 def _arranged(columns: list, titles: list[str]) -> Picture.Image:
     """The columns in one picture, with titles above the first ones."""
     from PIL import Image, ImageDraw, ImageFont
 
-    heights = [max(picture.height for picture in row) for row in zip(*columns, strict=True)]
+    heights = [max(picture.height for picture in row if picture) for row in zip_longest(*columns)]
     widths = [max(picture.width for picture in column) for column in columns]
     sheet = Image.new(
         "RGB", (sum(widths) + GAP * (len(widths) + 1), HEADING + sum(heights) + GAP * (len(heights) + 1)), PAPER
@@ -131,7 +133,7 @@ def _arranged(columns: list, titles: list[str]) -> Picture.Image:
         if place < len(titles):
             draw.text((left, GAP // 2), titles[place], INK, ImageFont.load_default(HEADING - GAP))
         top = HEADING + GAP
-        for picture, height in zip(column, heights, strict=True):
+        for picture, height in zip(column, heights, strict=False):  # the last ones may be shorter
             sheet.paste(picture, (left, top))
             top += height + GAP
         left += width + GAP

@@ -33,6 +33,15 @@ def class_warnings(classes: Mapping[str, ObjectCount]) -> Iterator[str]:
     yield from untested({name: count.test for name, count in classes.items()})
 
 
+def drawn_part(train: Objects, used: Objects, classes: Sequence[str]) -> Iterator[str]:
+    """Of how many of the `train` images are used where not all are, and of classes that these have no object of."""
+    if used.count < train.count:
+        counts = np.bincount(used.labels[~used.ignored], minlength=len(classes)).tolist()
+        told = f"images: {used.count:,} of the {train.count:,} training images, with {sum(counts):,} objects"
+        without = [name for name, count in zip(classes, counts, strict=True) if not count]
+        yield told + (f"; none of {_named(without)}" if without else "")
+
+
 def untested(counts: Mapping[str, int]) -> Iterator[str]:
     """Of classes without objects among the `counts` of the test images: no mean includes them."""
     if without := [name for name, count in counts.items() if not count]:

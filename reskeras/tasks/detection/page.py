@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from reskeras.data.source import Source
 from reskeras.networks.catalog import name_of
 from reskeras.networks.detector_plan import DetectorPlan
+from reskeras.recipes.recipe import Recipe
 from reskeras.report.curves import draw_losses, losses_in_words
 from reskeras.report.plots import networks_of
 from reskeras.report.provenance import exports_of, provenance_of, trained_on
 from reskeras.report.sections import Page, Plot, Section, Table, plot
+from reskeras.tasks.detection.augmented import batches
 from reskeras.tasks.detection.by_map import by_map_in_words, draw_by_map
 from reskeras.tasks.detection.detection_evaluation import DetectionEvaluation
+from reskeras.tasks.detection.feed import DetectionFeed
 from reskeras.tasks.detection.gains_plot import draw_gains, gains_in_words
+from reskeras.tasks.detection.job import DetectorSubject
 from reskeras.tasks.detection.mistakes import SURE, WORDS
 from reskeras.tasks.detection.mistakes_page import confusions, ranked
 from reskeras.tasks.detection.model import LOSSES
+from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.detection.pictures import Pictures
 from reskeras.tasks.detection.precision_plot import draw_precision, precision_in_words
 from reskeras.tasks.run import Material
+from reskeras.training.strategy import open_replicas
 
 MEANING = "description"
 PARTS = {
@@ -49,6 +56,7 @@ def page_of_detectors(runs: Sequence[Material]) -> Page:
                 "By epoch. Classes of regions and anchors have a cross-entropy loss, their boxes a smooth L1 loss.",
             )
         )
+    sections += batches(runs, _feed)
     if judged:
         sections += [_proposals(runs, one), *_maps(judged, one), *_limits(judged, one), *confusions(judged, one)]
     for run in runs:
@@ -60,6 +68,10 @@ def page_of_detectors(runs: Sequence[Material]) -> Page:
     sections += exports_of({run.name: run.proofs for run in runs})
     sections += [provenance_of(run.provenance, run.path, "" if one else f", {run.name}") for run in runs]
     return Page(title, trained_on(run.provenance for run in runs), sections)
+
+
+def _feed(run: Material, source: Source[Objects], recipe: Recipe) -> DetectionFeed:
+    return DetectorSubject(run.plan, run.name, source, run.preprocessing).feed(recipe, open_replicas("one"))
 
 
 def _summary(runs: Sequence[Material]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 import keras
@@ -14,6 +15,7 @@ from reskeras.tasks.detection.anchor_sampling import AnchorSampling, smooth_l1
 from reskeras.tasks.detection.anchors import anchor_fields, anchor_grid
 from reskeras.tasks.detection.layers import REGISTERED, Float32Layer, in_rows
 from reskeras.tasks.detection.model import TrainedDetector, holds
+from reskeras.tasks.detection.weighting import NO_WEIGHTS, Weighting, logistic_losses, weights_of
 
 LOSSES = ("objectness", "boxes")
 BACKGROUND = -1  # the label of what is on no object
@@ -44,6 +46,7 @@ class LocaliserLosses(Float32Layer):
 
     Takes logits (B, H, W, A * C), deltas (B, H, W, A * `boxes` * 4), windows (B, 4), objects' boxes (B, G, 4), labels
     (B, G) and seeds (B, 2). `level` is what `anchor_grid` needs besides the size of the map.
+    With `focal` and `class_weights` as in `losses_of_classes`; focal losses are divided by the number of positives.
     """
 
     def __init__(
@@ -59,10 +62,12 @@ class LocaliserLosses(Float32Layer):
         sample: int,
         positives: int,
         inside: float,
+        focal: Mapping[str, Any] | None = None,
+        class_weights: Sequence[float] | None = None,
         **base: Any,
     ):
         sampling = AnchorSampling(positive, negative, sample, positives, inside)
-        how = sampling._asdict()
+        how = {**sampling._asdict(), "focal": focal, "class_weights": class_weights}
         super().__init__(name, level=dict(level), classes=classes, boxes=boxes, beta=beta, **how, **base)
         self.sampling = sampling
 
@@ -77,21 +82,32 @@ class LocaliserLosses(Float32Layer):
             for values, width in ((logits, self.classes), (deltas, 4 * self.boxes))
         )
         labels = tf.where(sample.positive > 0, own, BACKGROUND)
-        entropies, offsets = losses_of_classes(told, moves, labels, sample.deltas, self.boxes, self.beta)
-        return sample.mean(entropies), sample.mean(offsets)
+        weighting = Weighting(self.focal, self.class_weights)
+        entropies, offsets = losses_of_classes(told, moves, labels, sample.deltas, self.boxes, self.beta, weighting)
+        return sample.mean(entropies, of_positives=bool(self.focal)), sample.mean(offsets)
 
 
 def losses_of_classes(
-    logits: tf.Tensor, deltas: tf.Tensor, labels: tf.Tensor, wanted: tf.Tensor, boxes: int, beta: float
+    logits: tf.Tensor,
+    deltas: tf.Tensor,
+    labels: tf.Tensor,
+    wanted: tf.Tensor,
+    boxes: int,
+    beta: float,
+    weighting: Weighting = NO_WEIGHTS,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Of anchors or regions (...) the cross-entropies of the logistic units of all classes, summed over these, of
     logits (..., C); and smooth L1 of those deltas, of (..., boxes * 4), that belong to the class, against the wanted
-    ones (..., 4). `labels` int32 (...) are classes, or BACKGROUND, which is of no class and has no deltas."""
-    entropies = tf.nn.sigmoid_cross_entropy_with_logits(tf.one_hot(labels, logits.shape[-1]), logits)
+    ones (..., 4). `labels` int32 (...) are classes, or BACKGROUND, which is of no class and has no deltas. With a
+    `weighting` the units have focal loss, and their sum is weighted by the class."""
+    entropies = logistic_losses(tf.one_hot(labels, logits.shape[-1]), logits, weighting.focal)
+    entropies = tf.reduce_sum(entropies, axis=-1)
+    if weighting.class_weights:
+        entropies *= weights_of(labels, weighting.class_weights)
     moves = tf.reshape(deltas, tf.concat([tf.shape(labels), [boxes, 4]], axis=0))
     moves = tf.gather(moves, tf.clip_by_value(labels, 0, boxes - 1), batch_dims=labels.shape.rank)
     is_object = tf.cast(labels != BACKGROUND, tf.float32)
-    return tf.reduce_sum(entropies, axis=-1), smooth_l1(moves - wanted, beta) * is_object
+    return entropies, smooth_l1(moves - wanted, beta) * is_object
 
 
 class TrainedLocaliser(TrainedDetector):
@@ -108,7 +124,12 @@ def localiser_model(plan: LocaliserPlan, name: str, context: Context = PLAIN) ->
 
 
 def training_model(
-    plan: LocaliserPlan, name: str, most: int, context: Context = PLAIN, cut: str | None = None
+    plan: LocaliserPlan,
+    name: str,
+    most: int,
+    context: Context = PLAIN,
+    cut: str | None = None,
+    weighting: Weighting = NO_WEIGHTS,
 ) -> TrainedLocaliser:
     """The training model: {image, window, boxes (B, G, 4), labels int32 (B, G), seed int32 (B, 2)} to two losses, each
     (B,), where G is `most`, the largest number of objects of an image."""
@@ -130,5 +151,7 @@ def training_model(
         sample=spec.sample,
         positives=max(round(spec.sample * spec.sample_share), 1),
         inside=GEOMETRIES[spec.geometry].inside,
+        focal=weighting.focal,
+        class_weights=weighting.class_weights,
     )([*told, *(inputs[key] for key in ("window", "boxes", "labels", "seed"))])
     return TrainedLocaliser(inputs, dict(zip(LOSSES, losses, strict=True)), name=name)

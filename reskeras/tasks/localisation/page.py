@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from reskeras.data.source import Source
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.catalog import name_of
+from reskeras.networks.localiser import LocaliserSpec
+from reskeras.recipes.recipe import Recipe
 from reskeras.report.curves import draw_losses, losses_in_words
 from reskeras.report.plots import networks_of
 from reskeras.report.provenance import exports_of, provenance_of, trained_on
 from reskeras.report.sections import Page, Section, Table, plot
+from reskeras.tasks.detection.augmented import batches
+from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.localisation.evaluation import LocalisationEvaluation
+from reskeras.tasks.localisation.feed import LocaliserFeed
+from reskeras.tasks.localisation.job import LocaliserSubject
 from reskeras.tasks.localisation.model import LOSSES
 from reskeras.tasks.localisation.overlap_plot import draw_overlaps, overlaps_in_words
 from reskeras.tasks.localisation.pictures import LocalisedPictures
 from reskeras.tasks.run import Material
 from reskeras.tasks.task import find_task
+from reskeras.training.strategy import open_replicas
 
 
 def page_of_localisers(runs: Sequence[Material]) -> Page:
@@ -42,10 +50,15 @@ def page_of_localisers(runs: Sequence[Material]) -> Page:
         sections += LocalisedPictures(test, evaluation, classes, "" if one else f", {name}").galleries()
     if known:
         sections.append(plot("Losses", draw_losses(known, LOSSES), losses_in_words(known), "By epoch."))
+    sections += batches([run for run in runs if run.plan.spec.task == LocaliserSpec.task], _feed)
     sections += networks_of({run.name: run.plan.network for run in runs}, note="These are figures as a classifier.")
     sections += exports_of({run.name: run.proofs for run in runs})
     sections += [provenance_of(run.provenance, run.path, "" if one else f", {run.name}") for run in runs]
     return Page(title, trained_on(run.provenance for run in runs), sections)
+
+
+def _feed(run: Material, source: Source[Objects], recipe: Recipe) -> LocaliserFeed:
+    return LocaliserSubject(run.plan, run.name, source, run.preprocessing).feed(recipe, open_replicas("one"))
 
 
 def _summary(runs: Sequence[Material]) -> Table:

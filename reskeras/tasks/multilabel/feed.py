@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 import tensorflow as tf
 
@@ -28,15 +26,15 @@ class MultiLabelFeed(Feed):
 
     def check(self) -> None:
         """As for any classifier, and ReskerasError for a loss of whole images whose classes are to be weighted."""
-        if self.own.loss and self.recipe.class_weights == "balanced":
+        if self.own.loss and self.recipe.weights_classes:
+            whole = "balanced weights" if self.recipe.class_weights == "balanced" else "they weight"
             raise ReskerasError(
-                "class_weights: balanced weights each class of an image, but the loss that was given is one of whole "
+                f"class_weights: {whole} each class of an image, but the loss that was given is one of whole "
                 "images; use none, and weight classes there"
             )
         super().check()
 
-    @cached_property
-    def class_weights(self) -> np.ndarray:
+    def balanced_weights(self) -> np.ndarray:
         """float32 (classes,): how many times as many images lack a class as have it; 1 for one that none has."""
         labels = labels_of(self.train)[1]
         counts = counts_by_class(labels, len(self.source.classes))

@@ -70,7 +70,7 @@ class RefinerFeed(ObjectFeed):
     """
 
     whose = "refiners"
-    augmentations = ("flip", "flip_rows", "colour", "lighting", "erase")
+    augmentations = ("flip", "flip_rows", "colour", "hue", "lighting", "erase")
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import keras
@@ -11,6 +12,7 @@ from reskeras.graph.compile import PLAIN, Context, compile_plan
 from reskeras.networks.refiner_plan import RefinerPlan
 from reskeras.tasks.detection.layers import REGISTERED, Float32Layer
 from reskeras.tasks.detection.model import holds
+from reskeras.tasks.detection.weighting import NO_WEIGHTS, Weighting
 from reskeras.tasks.localisation.model import LOSSES, TrainedLocaliser, losses_of_classes
 
 
@@ -36,17 +38,29 @@ class RefinerLosses(Float32Layer):
     smooth L1 of the deltas of the region's class, which background has none of.
 
     Takes logits (R, C), deltas (R, K * 4), labels int32 (R,), of which some are BACKGROUND, and what the deltas
-    are to be (R, 4).
+    are to be (R, 4). With `focal` and `class_weights` as in `losses_of_classes`.
     """
 
-    def __init__(self, *, name: str, classes: int, boxes: int, beta: float, **base: Any):
-        super().__init__(name, classes=classes, boxes=boxes, beta=beta, **base)
+    def __init__(
+        self,
+        *,
+        name: str,
+        classes: int,
+        boxes: int,
+        beta: float,
+        focal: Mapping[str, Any] | None = None,
+        class_weights: Sequence[float] | None = None,
+        **base: Any,
+    ):
+        how = {"beta": beta, "focal": focal, "class_weights": class_weights}
+        super().__init__(name, classes=classes, boxes=boxes, **how, **base)
 
     def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Both losses."""
         logits, deltas, labels, wanted = inputs
         logits, deltas = (tf.cast(each, tf.float32) for each in (logits, deltas))
-        return losses_of_classes(logits, deltas, labels, wanted, self.boxes, self.beta)
+        weighting = Weighting(self.focal, self.class_weights)
+        return losses_of_classes(logits, deltas, labels, wanted, self.boxes, self.beta, weighting)
 
 
 def refiner_model(plan: RefinerPlan, name: str, context: Context = PLAIN) -> keras.Model:
@@ -57,7 +71,12 @@ def refiner_model(plan: RefinerPlan, name: str, context: Context = PLAIN) -> ker
 
 
 def training_model(
-    plan: RefinerPlan, name: str, most: int, context: Context = PLAIN, cut: str | None = None
+    plan: RefinerPlan,
+    name: str,
+    most: int,
+    context: Context = PLAIN,
+    cut: str | None = None,
+    weighting: Weighting = NO_WEIGHTS,
 ) -> TrainedLocaliser:
     """The training model: {image, labels int32 (R,), deltas (R, 4)} to two losses, each (R,)."""
     spec = plan.spec
@@ -68,6 +87,7 @@ def training_model(
     }
     told = Networks(plan, context, cut=cut)(inputs["image"])
     # the spec of a plan has everything decided
-    losses = RefinerLosses(name="losses", classes=cast(int, spec.classes), boxes=spec.boxes, beta=spec.beta)
+    how: dict[str, Any] = {"focal": weighting.focal, "class_weights": weighting.class_weights}
+    losses = RefinerLosses(name="losses", classes=cast(int, spec.classes), boxes=spec.boxes, beta=spec.beta, **how)
     found = losses([*told, inputs["labels"], inputs["deltas"]])
     return TrainedLocaliser(inputs, dict(zip(LOSSES, found, strict=True)), name=name)

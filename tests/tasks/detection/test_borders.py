@@ -16,10 +16,11 @@ from reskeras.recipes.recipe import recipe
 from reskeras.tasks.detection.canvas import Placed, placed
 from reskeras.tasks.detection.detector_inference import Detector
 from reskeras.tasks.detection.drawn_boxes import Mark, cropped, enlarged
-from reskeras.tasks.detection.feed import LEAST_SEEN, DetectionFeed, TrainingCanvases, in_view
+from reskeras.tasks.detection.feed import DetectionFeed, TrainingCanvases
 from reskeras.tasks.detection.object_statistics import canvas_boxes
 from reskeras.tasks.detection.objects import IGNORED, PADDING
 from reskeras.tasks.detection.options import Options
+from reskeras.tasks.detection.placing import LEAST_SEEN, in_view
 from reskeras.training.strategy import open_replicas
 from tests.tasks.detection.masks import SIZES, drawn, edges, masks, rectangles
 from tests.tasks.detection.scenes import annotated
@@ -39,7 +40,9 @@ AUGMENTED = {
     "mirrored, rows": BOTH,
     "scaled, mirrored": {"flip": True, **SCALE},
     "scaled, alternating, rows": {"flip": "alternating", "flip_rows": True, **SCALE},
-    "all": {**BOTH, **SCALE},
+    "turned": {"flip": False, "rotate": 90},
+    "half-turned, mirrored": {"flip": True, "rotate": 180},
+    "all": {**BOTH, **SCALE, "rotate": 90},
 }
 
 
@@ -104,7 +107,7 @@ def test_watched_images_are_as_exact(source):
     assert np.nanmax(np.abs(errors)) < EXACT and np.isnan(errors).mean() < 0.1
 
 
-@pytest.mark.parametrize("augment", [{"colour": 0.3}, {"lighting": 0.5}, {"erase": 1.0}])
+@pytest.mark.parametrize("augment", [{"colour": 0.3}, {"hue": 0.2}, {"lighting": 0.5}, {"erase": 1.0}])
 def test_what_changes_colours_or_erases_moves_nothing(source, augment):
     pairs = (batches_of(source, {**BOTH, **SCALE, **more}) for more in ({}, augment))
     for plain, changed in zip(*pairs, strict=True):
@@ -122,7 +125,7 @@ def test_erased_are_rectangles_of_whole_pixels(source):
     for seed in range(16):
         canvases.feed.loaded = lambda *_: {
             "image": 255 * white["image"],
-            "window": tf.tile([[0.0, 0.0, 47.0, 61.0]], [8, 1]),
+            "parts": tf.tile([[[0.0, 0.0, 47.0, 61.0]]], [8, 1, 1]),
             "boxes": tf.zeros([8, 1, 4]),
             "labels": tf.fill([8, 1], PADDING),
         }

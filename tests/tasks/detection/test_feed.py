@@ -9,9 +9,11 @@ import tensorflow as tf
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
 from reskeras.recipes.recipe import recipe
-from reskeras.tasks.detection.feed import DetectionFeed, in_view
-from reskeras.tasks.detection.objects import IGNORED, PADDING
+from reskeras.tasks.detection.feed import DetectionFeed
+from reskeras.tasks.detection.object_feed import check_augment
+from reskeras.tasks.detection.objects import IGNORED, PADDING, held
 from reskeras.tasks.detection.opening import open_objects
+from reskeras.tasks.detection.placing import in_view
 from reskeras.training.strategy import Replicas, open_replicas
 
 PLAIN = Preprocessing(48, 64, 3, "per_channel", np.zeros(3, np.float32), np.ones(3, np.float32))
@@ -153,6 +155,19 @@ def test_images_are_held_out_with_their_boxes(source):
     assert not set(fed.train.ids) & set(fed.watched.ids)
 
 
+def test_some_images_are_used_of_every_class_the_seed_decides_which(source):
+    few, more, other = (feed(source, images=count, seed=seed).train for count, seed in ((4, 0), (9, 0), (4, 1)))
+    assert (few.count, more.count) == (4, 9)
+    assert {*few.ids} < {*more.ids} < {*source.train.ids} and {*few.ids} != {*other.ids}
+    assert all(held(feed(source, images=2, seed=seed).train, 2).any(axis=0).all() for seed in range(8))
+    fed = feed(source, images=8, holdout=0.25)
+    assert (fed.train.count, fed.watched.count, fed.watches) == (6, 2, "held-out")
+    assert {*fed.train.ids, *fed.watched.ids} == {*feed(source, images=8).train.ids}
+    assert feed(source, images=16).train.ids == source.train.ids
+    with pytest.raises(ReskerasError, match=r"images: 17 of the 16 train images requested; use 1 \(one\) to 16"):
+        feed(source, images=17)
+
+
 def test_of_an_object_that_is_cut_too_little_is_ignored():
     boxes = tf.constant([[0, 0, 10, 10], [0, 0, 10, 10], [50, 50, 60, 60], [0, 0, 0, 0]], tf.float32)
     labels, window = tf.constant([1, IGNORED, 0, PADDING]), tf.constant([0, 7, 40, 40], tf.float32)
@@ -175,3 +190,10 @@ def test_of_an_object_that_is_cut_too_little_is_ignored():
 def test_augmentation_for_classifiers_is_refused(source, augment, message):
     with pytest.raises(ReskerasError, match=message):
         feed(source, augment=augment).check()
+
+
+@pytest.mark.parametrize("field", ["rotate", "mosaic"])
+def test_what_needs_whole_images_is_refused_for_regions(field):
+    chosen = recipe("refiner", augment={field: {"rotate": 90, "mosaic": {}}[field]}).augment
+    with pytest.raises(ReskerasError, match=f"augment.{field}: only for detectors and localisers; here there are flip"):
+        check_augment(chosen)

@@ -15,7 +15,8 @@ from reskeras.networks.request import spec_of
 from reskeras.plans.receptive_field import receptive_field
 from reskeras.runs import RunFolder, check_same
 from reskeras.tasks.detection.job import DetectorSubject
-from reskeras.tasks.detection.layers import Proposals, RegionLosses, RegionMaps
+from reskeras.tasks.detection.layers import Proposals, RegionMaps
+from reskeras.tasks.detection.loss_layers import RegionLosses
 from reskeras.tasks.detection.model import Networks
 from tests.tasks.detection.shapes import DETECTOR
 

@@ -5,19 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from reskeras.tasks.detection.anchor_sampling import smooth_l1
 from reskeras.tasks.detection.anchors import anchor_grid
 from reskeras.tasks.detection.average_precision import measured_overlaps
 from reskeras.tasks.detection.boxes import window_clipped
-from reskeras.tasks.detection.layers import (
-    ByImage,
-    ProposalLosses,
-    Proposals,
-    RegionLosses,
-    RegionMaps,
-    RegionTargets,
-    WithContext,
-    smooth_l1,
-)
+from reskeras.tasks.detection.layers import ByImage, Proposals, RegionMaps, RegionTargets, WithContext
+from reskeras.tasks.detection.loss_layers import ProposalLosses, RegionLosses
 from reskeras.tasks.detection.objects import IGNORED, PADDING
 
 SHAPES = {"sizes": [12.0, 24.0], "ratios": [0.5, 1.0], "stride": 8.0}

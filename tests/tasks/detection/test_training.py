@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 
 import reskeras
+from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read
 from reskeras.networks.detector_plan import lower_detector
+from reskeras.recipes.recipe import recipe
 from reskeras.tasks.detection.model import LOSSES, training_model
+from reskeras.tasks.detection.object_feed import used_images
+from reskeras.tasks.detection.opening import open_objects
 from reskeras.tasks.detection.task import DetectionTask
 from tests.tasks.detection.shapes import DETECTOR, LEARNING, shapes_folder
 from tests.tasks.detection.test_pyramid import FPN
@@ -61,9 +65,42 @@ def test_the_run_folder_has_what_a_run_has(detector_run):
     assert detector_run.folder.provenance()["data"]["train"] == 16
 
 
+def test_pixels_are_measured_on_the_images_that_are_used(shapes):
+    source, plain = open_objects(f"voc:{shapes}"), recipe("detector")
+    chosen = recipe(plain, images=3)
+    found, whole = (DetectionTask().job(SPEC, each, source, None).preprocessing() for each in (chosen, plain))
+    alone = Preprocessing.fit(used_images(source, chosen).images(), 48, 64, 3, "per_channel")
+    np.testing.assert_array_equal(found.mean, alone.mean)
+    assert not np.array_equal(found.mean, whole.mean)
+
+
+ALL_CHANGES = {
+    "augment": {"mosaic": {"except_last": 1}, "rotate": 90, "hue": 0.1, "colour": 0.2, "flip": True},
+    "class_weights": {"disc": 2},
+    "loss": {"kind": "focal", "gamma": 1.0},
+    "images": 13,
+}
+
+
+def test_a_recipe_of_all_that_there_is_trains_and_is_kept(tmp_path, shapes):
+    told = []
+    fields = {**SHORT, **ALL_CHANGES, "epochs": 2, "precision": "mixed_bfloat16"}
+    run = reskeras.train_detector(SPEC, f"voc:{shapes}", out=tmp_path / "run", tell=told.append, **fields)
+    assert any(note.startswith("images: 13 of the 16 training images, with ") for note in told)
+    assert run.folder.provenance()["training_images"] == 13 and len(run.folder.metrics()) == 2
+    kept = run.folder.recipe()
+    assert (kept.images, kept.class_weights, kept.augment.mosaic.except_last) == (13, {"disc": 2.0}, 1)
+    assert all(np.isfinite(row[name]) for row in run.folder.metrics() for name in LOSSES)
+
+
 @pytest.mark.slow
-def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path, shapes):
-    fields = {**SHORT, "deterministic": True, "checkpoint_steps": 3}
+@pytest.mark.parametrize(
+    "more",
+    [{}, {**ALL_CHANGES, "batch_size": 3, "augment": {"mosaic": {}, "rotate": 90, "hue": 0.1}}],
+    ids=["plain", "all"],
+)
+def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path, shapes, more):
+    fields = {**SHORT, "deterministic": True, "checkpoint_steps": 3, **more}
     whole = reskeras.train_detector(SPEC, f"voc:{shapes}", out=tmp_path / "whole", **fields)
     with pytest.raises(Failing):
         reskeras.train_detector(SPEC, f"voc:{shapes}", out=tmp_path / "run", callbacks=[stopping_at(7)], **fields)
@@ -201,7 +238,11 @@ def test_a_backbone_of_another_network_is_refused(tmp_path, shapes, classifier):
         ({"test_crop": 0.9}, "test_crop: 0.9 is only for classifiers"),
         ({"sizes": [[0, 64]]}, "sizes: .* is only for classifiers"),
         ({"label_smoothing": 0.1}, "label_smoothing: 0.1 is only for classifiers"),
-        ({"class_weights": "balanced"}, "class_weights: 'balanced' is only for classifiers"),
+        ({"class_weights": {"disk": 2}}, "class_weights: 'disk' is not one of disc, square"),
+        ({"loss": "binary_cross_entropy"}, "loss: 'binary_cross_entropy' is only for classifiers; use auto, or focal"),
+        ({"loss": {"kind": "focal", "sum_classes": True}}, "loss.sum_classes: only for classifiers"),
+        ({"images": 17}, "images: 17 of the 16 train images requested"),
+        ({"augment": {"mosaic": {"except_last": 2}}}, "augment.mosaic.except_last: 2 leaves none of 2 epochs"),
         ({"schedule": {"kind": "constant", "warmup_until": {}}}, "schedule.warmup_until: needs a classifier's"),
         ({"augment": {"mixup": 0.1}}, "augment.mixup: not for detectors"),
         ({"freeze": "stage9"}, "'stage9' is not one of"),
