@@ -1,4 +1,4 @@
-"""A localiser that learns squares and discs in seconds."""
+"""A localiser and a refiner that learn squares and discs in seconds."""
 
 import reskeras
 
@@ -18,3 +18,13 @@ SHORT = {**LEARNING, "epochs": 2, "deterministic": True, "checkpoint_steps": 3}
 
 def train(data, spec=SPEC, **how):
     return reskeras.train(reskeras.LocaliserSpec.model_validate(spec), data, task="localisation", **how)
+
+
+REFINER = {"judge": {**SPEC["trunk"], "input_shape": [24, 24, 3]}, "count": 20, "regions": 8}
+REFINING = {**SHORT, "batch_size": 32, "learning_rate": 0.02}
+
+
+def refine(data, localiser, spec=REFINER, **how):
+    return reskeras.train(
+        reskeras.RefinerSpec.model_validate(spec), data, task="refinement", teacher=str(localiser.path), **how
+    )

@@ -20,7 +20,7 @@ from reskeras.tasks.refinement.refiner import Refiner, best_of
 from reskeras.tasks.refinement.regions import regions_of
 from reskeras.tasks.refinement.warping import warped
 from tests.tasks.detection.scenes import SIDE, annotated, drawn
-from tests.tasks.localisation.shapes import SHORT, SPEC, train
+from tests.tasks.localisation.shapes import REFINER, REFINING, SHORT, SPEC, refine, train
 from tests.tasks.localisation.test_localiser import decoded_by_hand, iou, smooth
 from tests.tasks.localisation.test_localiser import encoded as encoded_by_hand
 from tests.training.test_resume import Failing, stopping_at
@@ -187,18 +187,8 @@ def test_candidates_are_judged_as_one_by_one(per_class):
 
 # -- a whole training --------------------------------------------------------------------------------------------------
 
-REFINER = {"judge": {**SPEC["trunk"], "input_shape": [24, 24, 3]}, "count": 20, "regions": 8}
-FIELDS = {**SHORT, "batch_size": 32, "learning_rate": 0.02}
 
-
-def refine(data, localiser, spec=REFINER, **how):
-    return reskeras.train(
-        reskeras.RefinerSpec.model_validate(spec), data, task="refinement", teacher=str(localiser.path), **how
-    )
-
-
-def test_it_finds_more_than_the_localiser_alone(run, data, tmp_path):
-    refined = refine(data, run, out=tmp_path / "run", **{**FIELDS, "epochs": 12})
+def test_it_finds_more_than_the_localiser_alone(run, refined, tmp_path):
     alone, found = run.evaluate(), run.evaluate(refiner=refined)
     assert found.error < alone.error and "the best 20 boxes judged anew" in found.views
     assert refined.evaluate().as_dict() == found.as_dict()
@@ -211,10 +201,10 @@ def test_it_finds_more_than_the_localiser_alone(run, data, tmp_path):
 
 
 def test_interrupted_it_goes_on_to_the_same_weights_with_the_same_localiser(run, data, tmp_path):
-    whole = refine(data, run, out=tmp_path / "whole", **FIELDS)
+    whole = refine(data, run, out=tmp_path / "whole", **REFINING)
     with pytest.raises(Failing):
-        refine(data, run, out=tmp_path / "run", callbacks=[stopping_at(7)], **FIELDS)
-    resumed = refine(data, run, out=tmp_path / "run", resume=True, **FIELDS)
+        refine(data, run, out=tmp_path / "run", callbacks=[stopping_at(7)], **REFINING)
+    resumed = refine(data, run, out=tmp_path / "run", resume=True, **REFINING)
     digests = [each.folder.provenance()["trained_sha256"] for each in (whole, resumed)]
     assert digests[0] == digests[1]
 
