@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -92,7 +93,8 @@ def _main(model: str) -> None:
     except (ValueError, RuntimeError) as error:
         sys.exit(" ".join(str(error).split()) or type(error).__name__)
     told = io.BytesIO()  # np.savez calls tell(), which a pipe does not support
-    np.savez(told, **{name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]})
+    joined: dict[str, Any] = {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+    np.savez(told, **joined)
     with open(out, "wb") as answered:
         answered.write(told.getbuffer())
 

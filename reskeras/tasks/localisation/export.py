@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import tensorflow as tf
@@ -114,7 +114,7 @@ class LocaliserExporter(BoxesExporter):
     @property
     def usage(self) -> Usage:
         """How a program uses its `.tflite`."""
-        plan = self.localiser.plan
+        plan = cast(LocaliserPlan, self.localiser.plan)
         height, width, channels = plan.input_shape
         _, _, normalisation = self.localiser.preprocessing.describe().partition(" centre, ")
         return Usage(

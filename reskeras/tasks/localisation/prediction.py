@@ -52,8 +52,10 @@ def opened_files(paths: Sequence[str], broken: Broken | None) -> Objects:
         np.array([size for _, size in known], np.int32).reshape(-1, 2),
         np.zeros(count + 1, np.int64),
         np.zeros((0, 4), np.float32),
-        *(np.zeros(0, kind) for kind in (np.int32, bool, bool)),
-        read=lambda index: tf.io.read_file(tf.gather(files, index)),
+        np.zeros(0, np.int32),
+        np.zeros(0, bool),
+        np.zeros(0, bool),
+        lambda index: tf.io.read_file(tf.gather(files, index)),
     )
 
 
@@ -70,12 +72,15 @@ def located_in(
     if not images.count:
         return []
     most = min(asked.top, len(classes))
-    if guesses is None and asked.labels is None:
+    if guesses is not None:
+        labels = top(guesses, most)
+        located = stages.located(images, chosen(labels, len(classes)), progress)
+    elif asked.labels is not None:
+        labels = np.tile(np.array(asked.labels), (images.count, 1))
+        located = stages.located(images, chosen(labels, len(classes)), progress)
+    else:
         located, known = stages.likeliest(images, max(most, LIKELIEST), progress)
         labels = top(np.where(known, located.scores[:, :, 0], -1.0), most)
-    else:
-        labels = np.tile(asked.labels, (images.count, 1)) if guesses is None else top(guesses, most)
-        located = stages.located(images, chosen(labels, len(classes)), progress)
     scores, boxes = located.scores[:, :, 0], located.boxes[:, :, 0]
     if guesses is None:
         order = np.argsort(-np.take_along_axis(scores, labels, axis=1), axis=1, kind="stable")

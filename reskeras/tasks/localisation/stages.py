@@ -59,10 +59,10 @@ class Stages:
         """The best box of every class where nobody says the class, and of which classes there is one, bool (n, C): with
         refiners of the `most` likeliest by the localiser."""
         first = self.localiser.look(images, progress)
-        wanted = np.ones(first.scores.shape[:2], bool)
+        count, classes, _ = first.scores.shape
         if not self.refiners:
-            return first, wanted
-        wanted = chosen(top(first.scores[:, :, 0], most), wanted.shape[1])
+            return first, np.ones((count, classes), bool)
+        wanted = chosen(top(first.scores[:, :, 0], most), classes)
         return self.located(images, wanted, progress), wanted
 
 
