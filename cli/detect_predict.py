@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .answers import AnswerFormat
-from .detect_options import looking_options
+from .detect_options import class_names, looking_options, written_options
 from .detect_results import echo_detections
 from .output import progress
-from .paths import Written, csv_option
+from .paths import csv_option
 from .run_options import Broken, run_and_images, served_options
 
 if TYPE_CHECKING:
@@ -70,32 +70,9 @@ ANSWERS = AnswerFormat(TITLES, _rows, echo_detections, OF_FRAMES)
     help="Least overlap of tiles; use the size of the largest objects that only tiles show.  [default: a quarter]",
 )
 @looking_options
-@click.option(
-    "--out",
-    type=Written(),
-    metavar="DIR",
-    help="Write the images and videos with boxes drawn in (those of 0.5 or more without --score) and detections.json, "
-    "in COCO format, to this new folder.",
-)
-@click.option("--coco", type=Written(dir_okay=False), metavar="FILE", help="Write COCO's results format, for loadRes.")
-@click.option(
-    "--annotations",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="With --coco: take the ids of images and categories from this COCO annotations file.",
-)
-@click.option(
-    "--yolo",
-    type=Written(),
-    metavar="DIR",
-    help="Write YOLO's text format to this new folder: class number, centre x, y, width, height, score.",
-)
-@click.option(
-    "--save-crops",
-    "crops",
-    type=Written(),
-    metavar="DIR",
-    help="Write a picture of each object that --out would draw to this new folder, in a folder of its class.",
+@written_options(
+    "Write the images and videos with boxes drawn in (those of 0.5 or more without --score) and detections.json, in "
+    "COCO format, to this new folder."
 )
 @csv_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -110,7 +87,7 @@ def command(
     csv: Path | None,
     as_json: bool,
     served: Client | None,
-    **written: Path | None,
+    written: dict[str, Path | None],
 ) -> None:
     """Detect objects in image and video files with a detector's best model, in float32: classes, scores and boxes.
 
@@ -140,9 +117,7 @@ def command(
     # errors in these are raised before the files are read
     opened, options, places = DetectorRun(run), Options(**looked), Places(**written)
     known = opened.folder.classes()
-    wanted = (
-        None if classes is None else [classes] if classes in known else [name.strip() for name in classes.split(",")]
-    )
+    wanted = class_names(classes, known)
     class_numbers(known, wanted)
     check_score(score)
     if tile is None and tile_overlap is not None:

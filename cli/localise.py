@@ -12,6 +12,9 @@ COMMANDS = {
     "train": Entry(".localise_train", "Train a localiser on annotated images by a recipe.", RUNS),
     "refine": Entry(".localise_refine", "Train a refiner, which judges a localiser's best boxes anew.", RUNS),
     "evaluate": Entry(".localise_evaluate", "Measure the localisation error of a trained localiser.", RUNS),
+    "predict": Entry(".localise_predict", "Say where objects are in image files.", RUNS),
+    "export": Entry(".localise_export", "Export a trained localiser or refiner, and verify it.", RUNS),
+    "tune": Entry(".localise_tune", "Search for the best localiser and recipe.", RUNS),
 }
 
 
@@ -23,7 +26,8 @@ COMMANDS = {
     epilog="\b\nExamples:\n"
     "  reskeras localise train cifar-resnet-20 --input-shape 56x56x3 --data digits-loc\n"
     "  reskeras localise refine cifar-resnet-20 --teacher saved_models/where --data digits-loc\n"
-    "  reskeras localise evaluate saved_models/cifar-resnet-20-localiser-digits-loc --dense 56,64,80",
+    "  reskeras localise evaluate saved_models/cifar-resnet-20-localiser-digits-loc --dense 56,64,80\n"
+    "  reskeras localise predict saved_models/cifar-resnet-20-localiser-digits-loc seven.png --out found",
 )
 @click.pass_context
 def command(ctx: click.Context) -> None:

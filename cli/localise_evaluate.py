@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from .localise_options import locating_options
 from .localise_results import echo_localisation
 from .output import emit_json, note, progress
-from .run_options import data_options, listed_numbers, run_argument
+from .run_options import data_options, run_argument
 
 
 @click.command(
@@ -24,63 +26,22 @@ from .run_options import data_options, listed_numbers, run_argument
 @click.option(
     "--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Split to evaluate."
 )
-@click.option(
-    "--dense",
-    metavar="PIXELS,...",
-    help="Look at whole images, scaled to these shorter sides, instead of the centre crop; the likeliest box counts.",
-)
-@click.option(
-    "--with",
-    "others",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="RUN",
-    help="Another localiser of the same classes, crop and anchors, for an ensemble; may be repeated.",
-)
-@click.option(
-    "--refiner",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="RUN",
-    help="A refiner, which judges the best boxes of each class anew; of several the mean counts.",
-)
-@click.option(
-    "--classifier",
-    type=click.Path(path_type=Path),
-    metavar="RUN",
-    help="A classifier of the same classes, which says the classes of an image; also prints the errors with these.",
+@locating_options(
+    "A classifier of the same classes, which says the classes of an image; also prints the errors with these."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
-    run: Path,
-    data: str | None,
-    data_dir: Path | None,
-    split: str,
-    dense: str | None,
-    others: tuple[Path, ...],
-    refiner: tuple[Path, ...],
-    classifier: Path | None,
-    as_json: bool,
+    run: Path, data: str | None, data_dir: Path | None, split: str, looked: dict[str, Any], as_json: bool
 ) -> None:
     """Measure the localisation error of a localiser's best model by the rule of ILSVRC, in float32, on the data it was
     trained on or on other data: an image is right if a box overlaps an object of its class with an IoU of at least 0.5.
     """
     from reskeras.tasks.localisation.run import LocaliserRun
-    from reskeras.tasks.localisation.views import LocaliserViews
 
-    views = LocaliserViews(listed_numbers("dense", dense, int, "224,256,384"))
     opened = LocaliserRun(run)
     with progress("looking for objects") as done:
         result = opened.evaluate(
-            data,
-            data_dir,
-            split,
-            views,
-            refiner,
-            classifier,
-            done,
-            lambda line: note(f"note: {line}", err=as_json),
-            others,
+            data, data_dir, split, progress=done, tell=lambda line: note(f"note: {line}", err=as_json), **looked
         )
     if as_json:
         emit_json(result.as_dict())

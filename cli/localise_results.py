@@ -1,8 +1,9 @@
-"""Printed output of localisers' evaluations."""
+"""Printed output of localisers' evaluations and predictions."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from .output import echo, facts
 from .tables import Column, table
@@ -42,3 +43,22 @@ def echo_localisation(result: LocalisationEvaluation, run: LocaliserRun) -> None
 def share(value: float | None) -> str:
     """A share in per cent; empty where there is none."""
     return "" if value is None else f"{value:.2%}"
+
+
+def echo_locations(found: Sequence[Any]) -> None:
+    """Print a line for each class of each image; with the classifier's probabilities where there are any."""
+    every = [(image.path if place == 0 else "", each) for image in found for place, each in enumerate(image.detections)]
+    guessed = any(getattr(each, "probability", None) is not None for _, each in every)
+    rows = [
+        [
+            path,
+            each.name,
+            *([share(each.probability)] if guessed else []),
+            share(each.score),
+            *(f"{side:.1f}" for side in each.box),
+        ]
+        for path, each in every
+    ]
+    titles = (*(["probability"] if guessed else []), "box score", "top", "left", "bottom", "right")
+    rows += [[image.path, "nothing", *[""] * len(titles)] for image in found if not image.detections]
+    table([Column("image"), Column("class"), *(Column(title, right=True) for title in titles)], rows)

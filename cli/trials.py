@@ -90,7 +90,7 @@ def echo_search(search: Search) -> None:
     files = [path.name for path in sorted(search.path.iterdir()) if path.is_file() and path.suffix in (".csv", ".png")]
     if ranked:
         facts([("best", ranked[0].trial, str(search.best_file)), ("files", "", ", ".join(files))])
-        note("next   " + command_line("reskeras", "train", search.best_file, "--data", search.asked().data))
+        note("next   " + command_line(*search.task().words("train"), search.best_file, "--data", search.asked().data))
 
 
 def _shown(value: object) -> str:

@@ -17,6 +17,7 @@ from reskeras.graph.compile import Context, compile_plan
 from reskeras.graph.load import load_model, save_model
 from reskeras.graph.weights import read
 from reskeras.networks.any_network import AnyNetwork
+from reskeras.networks.any_spec import AnySpec
 from reskeras.networks.catalog import name_of
 from reskeras.networks.request import network
 from reskeras.porting.foreign_model import read_source
@@ -193,10 +194,11 @@ def port(
 @preserved()
 def tune(
     over: str | Path | Mapping[str, Any] | Space,
-    spec: str | Path | AnyNetwork,
+    spec: str | Path | AnySpec,
     data: Data = "digits",
-    recipe: str | Path | Recipe = "quick",
+    recipe: str | Path | Recipe | None = None,
     *,
+    task: str = "classification",
     tuner: str = "bayesian",
     objective: Sequence[str] = (),
     trials: int | None = None,
@@ -218,18 +220,21 @@ def tune(
     tell: Callable[[str], None] = lambda note: None,
     ended: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Search:
-    """Search a space (a name, a file, or a mapping) for the best network and recipe, beginning from `spec`.
+    """Search a space (a name, a file, or a mapping) for the best network and recipe, beginning from `spec`, which is
+    for a `task`, such as "localisation".
 
     The arguments are those of `reskeras tune`. A folder that holds the same search is resumed.
     `command` starts the same search in a process, for several workers. `tell` gets notes, `ended` each trial's
     outcome. Raises ReskerasError: status 2 for a wrong request, 1 when every trial failed.
     """
     read_objective(objective)  # wrong ones fail before the data is opened
-    chosen = read_recipe(held_out(read_recipe(recipe, **given(epochs=epochs))), **given(patience=patience))
+    own = find_task(task)
+    named = own.recipe if recipe is None else recipe
+    chosen = read_recipe(held_out(read_recipe(named, **given(epochs=epochs))), **given(patience=patience))
     limits = Limits(max_params, max_multiply_adds, max_activation_memory, max_latency_ms)
-    base = network(spec)
+    base = own.spec(spec)
     place = place_for_search(out, base, data) if isinstance(data, str) else None  # refused before the data is opened
-    model = HyperModel(over, spec, data, chosen, data_dir=data_dir, limits=limits)
+    model = HyperModel(over, base, data, chosen, task=task, data_dir=data_dir, limits=limits)
     place = place or place_for_search(out, base, model.source.name)
     goal = model.objective(objective)
     how = SearchOptions(tuner, goal, trials, executions, seed, Crew(workers, restarts, worker_timeout), port)

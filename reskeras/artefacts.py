@@ -8,6 +8,9 @@ from pkgutil import resolve_name
 from typing import Any
 
 CLASSIFIER, DETECTOR = "reskeras.tasks.classification.export", "reskeras.tasks.detection.export"
+BOXES, LOCALISER = "reskeras.tasks.detection.boxes_export", "reskeras.tasks.localisation.export"
+SERVED = "SavedModel for TensorFlow Serving"
+OF_BOXES = ("detection", "localisation", "refinement")  # tasks that find boxes
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Artefact:
 
 
 OF_CLASSIFIERS = [
-    Artefact("serving", "classification", f"{CLASSIFIER}:write_served", "SavedModel for TensorFlow Serving"),
+    Artefact("serving", "classification", f"{CLASSIFIER}:write_served", SERVED),
     Artefact("tflite", "classification", f"{CLASSIFIER}:write_lite", "float32"),
     *(
         Artefact(f"tflite-{kind}", "classification", f"{CLASSIFIER}:write_lite")
@@ -42,10 +45,15 @@ OF_CLASSIFIERS = [
 ARTEFACTS = [
     *OF_CLASSIFIERS,
     *(replace(each, task="multilabel") for each in OF_CLASSIFIERS),
-    Artefact("serving", "detection", f"{DETECTOR}:write_served", "SavedModel for TensorFlow Serving"),
+    *(
+        Artefact("serving", task, f"{BOXES}:write_served", SERVED)
+        for task in ("detection", "localisation", "refinement")
+    ),
     Artefact(
         "torchvision-state-dict", "detection", f"{DETECTOR}:write_foreign", "weights for torchvision's Faster R-CNN"
     ),
+    Artefact("tflite", "localisation", f"{LOCALISER}:write_lite", "float32"),
+    Artefact("tflite-float16", "localisation", f"{LOCALISER}:write_lite"),
 ]
 
 

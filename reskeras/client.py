@@ -241,7 +241,9 @@ def _located(path: str, row: Any) -> ServedObjects:
             path, tuple(ServedObject(_name(name), _share(score), _four(box)) for name, score, box in rows)
         )
     except (TypeError, KeyError, ValueError, OverflowError) as error:
-        raise failure("url: the served model returned no boxes; is it a detector exported by reskeras?") from error
+        raise failure(
+            "url: the served model returned no boxes; is it a detector or localiser exported by reskeras?"
+        ) from error
 
 
 def _name(value: Any) -> str:

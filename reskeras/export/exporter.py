@@ -46,6 +46,7 @@ class Exporter(ABC):
     task: ClassVar[str]
     batches: ClassVar[tuple[int, ...]] = (1, 32)  # batch sizes of the timings
     told: ClassVar[str] = ""  # added to the message that refuses a kind
+    impossible: ClassVar[Mapping[str, str]] = MappingProxyType({})  # beginnings of kinds that cannot be, and why
 
     @abstractmethod
     def some(self, count: int) -> Any:
@@ -60,6 +61,9 @@ class Exporter(ABC):
         """ReskerasError (status 2) for an unknown kind, and for a tolerance of a kind that is not among `kinds`."""
         for kind in kinds:
             if kind not in artefacts_of(cls.task):
+                for beginning, why in cls.impossible.items():
+                    if kind.startswith(beginning):
+                        raise ReskerasError(f"to: {kind}: {why}")
                 raise unknown("to", kind, artefacts_of(cls.task), *([cls.told] if cls.told else []))
         for kind, allowed in tolerances.items():
             if kind not in kinds:

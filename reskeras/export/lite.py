@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,15 @@ from tensorflow.lite.python.convert_phase import ConverterError
 from reskeras.engine import stderr_aside
 from reskeras.errors import ReskerasError, failure
 from reskeras.evaluation.difference import TOLERANCE
-from reskeras.export.inference import Inference
 from reskeras.export.lite_metadata import LiteTensor, tensors_of, with_metadata
 from reskeras.export.proof import DIFFERENCE, DISAGREEMENT
-from reskeras.export.serving import write_saved_model
+from reskeras.export.serving import Servable, write_saved_model
 from reskeras.files import scratch, write_bytes, write_json
 
 LAYER = re.compile(r'"inference(?:_\d+)?/(?P<layer>\w+?)(?:_\d+)?/')  # Keras numbers repeated calls
 OPERATION = re.compile(r"'?(?P<name>tf\.\w+)'? op")
 Ops = tf.lite.OpsSet
+LITE = "tflite"
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,18 @@ class LiteKind:
     def measured(self) -> bool:
         """Whether it needs representative images for calibration."""
         return self.activations != "float32"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How a program uses a `.tflite`: `sizing` brings an image to its size, `inside` is what the model then computes;
+    `answer` explains its outputs where their names do not."""
+
+    sizing: str
+    channels: int
+    inside: Sequence[str]
+    classes: Sequence[str]
+    answer: str = ""
 
 
 LITE_KINDS = {
@@ -85,19 +97,25 @@ def _one_by_one(images: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray]]
         yield {"images": image[np.newaxis].astype(np.float32)}
 
 
+def lite_kind(kind: str) -> str:
+    """`int8` of `tflite-int8`; `float32` of `tflite`."""
+    return kind.removeprefix(LITE).removeprefix("-") or "float32"
+
+
 def write_lite_model(
-    inference: Inference,
+    inference: Servable,
     path: Path,
     kind: str = "float32",
     images: np.ndarray | None = None,
     convert: Callable[[Path, LiteKind, np.ndarray | None], bytes] = lambda saved, kind, images: converter_of(
         saved, kind, images
     ).convert(),
+    what: str = "Image classifier",
 ) -> Path:
     """Write `path`, a `.tflite` of `kind` with builtin ops only.
 
-    `inference` takes float32 pixels. Raises ReskerasError: status 1, naming the layer, when an operation has no
-    builtin; status 2 when a kind needs images and there are none.
+    `inference` takes float32 pixels; the file's metadata say `what` it is. Raises ReskerasError: status 1, naming the
+    layer, when an operation has no builtin; status 2 when a kind needs images and there are none.
     """
     how = LITE_KINDS[kind]
     if how.measured and (images is None or not len(images)):
@@ -109,9 +127,7 @@ def write_lite_model(
                 content = convert(saved, how, images)
         except ConverterError as error:
             raise failure(f"export: tflite: {_cause(str(error))}") from error
-    write_bytes(
-        path, with_metadata(content, path.stem, f"Image classifier, {kind}; made by reskeras.", inference.classes)
-    )
+    write_bytes(path, with_metadata(content, path.stem, f"{what}, {kind}; made by reskeras.", inference.classes))
     return path
 
 
@@ -127,27 +143,25 @@ def _cause(message: str) -> str:
     return f"the converter failed: {message.splitlines()[0][:200]}"
 
 
-def describe(inference: Inference, kind: str, file: Path, path: Path) -> None:
+def describe(kind: str, file: Path, path: Path, usage: Usage) -> None:
     """Write to `path`, as JSON, how a program uses the `.tflite` at `file`: its inputs, outputs and classes."""
     given, told = tensors_of(file.read_bytes())
     [pixels] = given
-    _, _, channels = inference.preprocessing.size
-    sizing, _, normalisation = inference.preprocessing.describe().partition(" centre, ")
-    colours = "RGB" if channels == 3 else "grey"
-    how = inference.preprocessing.framing.interpolation
-    steps = [f"{sizing.replace(f' ({how})', '')} centre ({how}, antialiased)", f"give pixels as {colours}, 0 to 255"]
+    colours = "RGB" if usage.channels == 3 else "grey"
+    steps = [usage.sizing, f"give pixels as {colours}, 0 to 255"]
     if pixels.scale is not None:
         steps.append(f"as {pixels.type}, clipped: round(pixel / {pixels.scale:.9g}) {pixels.zero_point:+d}")
+    answer = f" {usage.answer}" if usage.answer else ""
     write_json(
         path,
         {
             "kind": kind,
             "signature": "serving_default",
-            "use": f"{'; '.join(steps)}. Do not normalise: the model does.",
+            "use": f"{'; '.join(steps)}. Do not normalise: the model does.{answer}",
             "input": {**_facts(pixels), "range": [0, 255], "channels": colours},
-            "inside": [normalisation, "network", inference.head.name],
+            "inside": list(usage.inside),
             "outputs": [{"index": index, **_facts(tensor)} for index, tensor in enumerate(told)],
-            "classes": list(inference.classes),
+            "classes": list(usage.classes),
         },
         indent=1,
     )

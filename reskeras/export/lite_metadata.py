@@ -64,12 +64,12 @@ def _tensor(graph: Any, place: int, named: Sequence[Any]) -> LiteTensor:
 
 
 def with_metadata(content: bytes, name: str, description: str, classes: Sequence[str]) -> bytes:
-    """`content`, the `.tflite` of a classifier of raw pixels, with metadata and class names added."""
+    """`content`, a `.tflite` that takes raw pixels, with metadata and class names added."""
     inputs, outputs = tensors_of(content)
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     model.metadata = [each for each in model.metadata or [] if each.name != METADATA]
     buffer, entry = schema.BufferT(), schema.MetadataT()
-    buffer.data = np.frombuffer(_metadata(name, description, inputs[0], outputs), np.uint8)
+    buffer.data = np.frombuffer(_metadata(name, description, inputs[0], outputs, len(classes)), np.uint8)
     entry.name, entry.buffer = METADATA.decode(), len(model.buffers)
     model.buffers.append(buffer)
     model.metadata.append(entry)
@@ -97,8 +97,9 @@ class _Table(dict):
     """A flatbuffer table: fields by their slot numbers."""
 
 
-def _metadata(name: str, description: str, images: LiteTensor, outputs: Sequence[LiteTensor]) -> bytes:
-    """ModelMetadata; the keys are slot numbers of fields in the schema's tables."""
+def _metadata(name: str, description: str, images: LiteTensor, outputs: Sequence[LiteTensor], classes: int) -> bytes:
+    """ModelMetadata; the keys are slot numbers of fields in the schema's tables. Outputs with a number for each of the
+    `classes` are labelled with their names."""
     height, width, channels = images.shape[1:]
     image = _Table({0: _Byte(RGB if channels == 3 else GREY), 1: _Table({0: width, 1: height})})
     # normalised pixels are (x - 0) / 1: all that is done to them is inside the model
@@ -113,7 +114,13 @@ def _metadata(name: str, description: str, images: LiteTensor, outputs: Sequence
         }
     )
     labels = _Table({0: LABELS, 1: "Names of the classes, in order.", 2: _Byte(AXIS_LABELS)})
-    told = [_Table({0: each.name, 1: f"{each.name.capitalize()} of the classes.", 6: [labels]}) for each in outputs]
+    told = [
+        _Table(
+            {0: each.name, 1: f"{each.name.capitalize()} of the classes."}
+            | ({6: [labels]} if each.shape[1:] == (classes,) else {})
+        )
+        for each in outputs
+    ]
     graph = _Table({0: name, 2: [given], 3: told})
     builder = flatbuffers.Builder()
     root = _put(builder, _Table({0: name, 1: description, 3: [graph], 7: "1.0.0"}))

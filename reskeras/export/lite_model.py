@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ LONGEST = 200
 
 
 class LiteModel:
-    """A `.tflite` loaded once, as a function from raw images to logits; int8 inputs and outputs are converted.
+    """A `.tflite` loaded once, as a function from raw images to outputs by name; quantised ones are converted.
 
     `aside` is a context manager that is entered while LiteRT may write to standard error, as it does about delegates.
     """
@@ -34,21 +35,21 @@ class LiteModel:
 
             self._runner = Interpreter(model_path=str(path)).get_signature_runner("serving_default")
         self._input = self._runner.get_input_details()["images"]
-        self._output = self._runner.get_output_details()["logits"]
+        self._outputs = self._runner.get_output_details()
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """float32 logits of a batch."""
+    def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """The outputs of a batch; real numbers are float32."""
         with self._aside():
-            answer = self._runner(images=_quantised(images.astype(np.float32), self._input))["logits"]
-        return _real(answer, self._output)
+            answer = self._runner(images=_quantised(images.astype(np.float32), self._input))
+        return {name: _real(values, self._outputs[name]) for name, values in answer.items()}
 
 
 class LiteCrash(Exception):
     """A `.tflite` that could not be run; the message is a clause whose subject is the file."""
 
 
-def logits_aside(path: Path, images: np.ndarray) -> np.ndarray:
-    """float32 logits of uint8 `images` by the `.tflite` at `path`, run in a subprocess.
+def answers_aside(path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
+    """The outputs, as of LiteModel, for `images` of 0..255 by the `.tflite` at `path`, run in a subprocess.
 
     It is run on one image, then on all in chunks. Raises LiteCrash when the subprocess dies or the file is refused.
     """
@@ -63,7 +64,8 @@ def logits_aside(path: Path, images: np.ndarray) -> np.ndarray:
     if done.returncode:
         said = (done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
         raise LiteCrash(f"is rejected by LiteRT: {said[:LONGEST]}")
-    return np.load(io.BytesIO(done.stdout), allow_pickle=False)
+    with np.load(io.BytesIO(done.stdout), allow_pickle=False) as told:
+        return dict(told)
 
 
 def _quantised(values: np.ndarray, details: dict) -> np.ndarray:
@@ -76,11 +78,11 @@ def _quantised(values: np.ndarray, details: dict) -> np.ndarray:
 
 def _real(values: np.ndarray, details: dict) -> np.ndarray:
     scale, zero = details["quantization"]
-    return values if details["dtype"] == np.float32 else ((values.astype(np.float32) - zero) * scale)
+    return (values.astype(np.float32) - zero) * scale if scale else values  # whole numbers have no scale
 
 
 def _main(model: str) -> None:
-    """Read images from standard input and write logits to standard output, as .npy files."""
+    """Read images from standard input, as .npy, and write the outputs to standard output, as .npz."""
     out = os.dup(1)
     os.dup2(2, 1)  # keeps what libraries print out of the output
     asked = np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False)
@@ -90,8 +92,9 @@ def _main(model: str) -> None:
         answers = [ask(asked[start : start + CHUNK]) for start in range(0, len(asked), CHUNK)]
     except (ValueError, RuntimeError) as error:
         sys.exit(" ".join(str(error).split()) or type(error).__name__)
-    told = io.BytesIO()  # np.save calls tell(), which a pipe does not support
-    np.save(told, np.concatenate(answers))
+    told = io.BytesIO()  # np.savez calls tell(), which a pipe does not support
+    joined: dict[str, Any] = {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+    np.savez(told, **joined)
     with open(out, "wb") as answered:
         answered.write(told.getbuffer())
 

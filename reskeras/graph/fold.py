@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
+from reskeras.networks.plan_of_parts import PlanOfParts
 from reskeras.plans import operations as op
 from reskeras.plans.nodes import Node, Sequence, rewritten
 from reskeras.plans.plan import Plan
 
 Weights = Mapping[str, np.ndarray]  # by canonical name
+Parts = TypeVar("Parts", bound=PlanOfParts)
 
 
 def folded(plan: Plan, weights: Weights) -> tuple[Plan, dict[str, np.ndarray]]:
@@ -23,6 +26,15 @@ def folded(plan: Plan, weights: Weights) -> tuple[Plan, dict[str, np.ndarray]]:
     """
     left = dict(weights)
     return plan.rewritten(lambda nodes: rewritten(nodes, lambda inner: _sequence(inner, left))), left
+
+
+def folded_parts(plan: Parts, weights: Weights) -> tuple[Parts, dict[str, np.ndarray]]:
+    """As `folded`, for each of a plan's parts."""
+    parts: dict[str, Plan] = {}
+    left = dict(weights)
+    for name, part in plan.parts.items():
+        parts[name], left = folded(part, left)
+    return plan.with_parts(parts), left
 
 
 def _sequence(nodes: Sequence, weights: dict[str, np.ndarray]) -> Sequence:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, Self
 
 from reskeras.errors import ReskerasError
 from reskeras.networks.detector import DetectorSpec
@@ -71,7 +71,7 @@ class DetectorPlan(PlanOfParts):
         names = (*OF_LEVELS, *OF_REGIONS)
         return {"shared": self.shared, **self.neck, **{name: getattr(self, name) for name in names}}
 
-    def with_parts(self, parts: Mapping[str, Plan]) -> DetectorPlan:
+    def with_parts(self, parts: Mapping[str, Plan]) -> Self:
         """The same with other `parts`, by the names of these."""
         others: dict[str, Any] = {name: part for name, part in parts.items() if name not in self.neck}
         return replace(self, **others, neck={name: parts[name] for name in self.neck})

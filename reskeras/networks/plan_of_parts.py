@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
 
 from reskeras.networks.resize import Canvas
 from reskeras.plans.complexity import Complexity
@@ -32,6 +33,11 @@ class PlanOfParts:
         """Height and width of that, of several canvases the largest."""
         height, width, _ = self.input_shape
         return height, width
+
+    def with_parts(self, parts: Mapping[str, Plan]) -> Self:
+        """The same with other `parts`, by the names of these."""
+        kept: Any = self  # a dataclass with a field for each part
+        return replace(kept, **parts)
 
     @property
     def everything(self) -> Plan:

@@ -217,8 +217,8 @@ def kind_of(data: dict[str, Any]) -> Any:
     return next((kind for field, kind in KINDS.items() if field in data), NetworkSpec)
 
 
-def spec_of(source: str | Path) -> AnySpec:
-    """The sparse network or detector that `source` names; ReskerasError (status 2) as `network` and `detector`."""
+def spec_of(source: str | Path | AnySpec) -> AnySpec:
+    """The sparse spec that `source` names or is; ReskerasError (status 2) as `network` and `detector`."""
     spec, _, _ = _source(source)
     if isinstance(spec, AnyNetwork):
         return network(source)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reskeras.errors import ReskerasError
-from reskeras.networks.any_network import AnyNetwork
+from reskeras.networks.any_spec import AnySpec
 from reskeras.plans.complexity import Cost
 from reskeras.recipes.recipe import Recipe
 from reskeras.spaces.space import Domain, Scalar, Space
@@ -23,9 +23,9 @@ Values = Mapping[str, Scalar]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network and a recipe, and the network's cost with the data's classes and channels."""
+    """A network, or what is built on one, and a recipe, and its cost with the data's classes and channels."""
 
-    spec: AnyNetwork
+    spec: AnySpec
     recipe: Recipe
     cost: Cost
 
@@ -33,19 +33,21 @@ class Candidate:
 class Candidates:
     """Maps values of `space` to candidates, based on `network` and `recipe` and within `limits`.
 
-    `fitted` gives a spec the classes and channels of the data. No model is built: a candidate's cost is counted from
-    its plan, in about a millisecond.
+    `fitted` gives a spec the classes and channels of the data, `lowered` its plan. No model is built: a candidate's
+    cost is counted from its plan, in about a millisecond.
     """
 
     def __init__(
         self,
         space: Space,
-        network: AnyNetwork,
+        network: Any,
         recipe: Recipe,
         limits: Limits = Limits(),
-        fitted: Callable[[AnyNetwork, Recipe], AnyNetwork] = lambda spec, recipe: spec,
+        fitted: Callable[[Any, Recipe], Any] = lambda spec, recipe: spec,
+        lowered: Callable[[Any], Any] = lambda spec: spec.lower(),
     ):
-        self.space, self.network, self.recipe, self.limits, self.fitted = space, network, recipe, limits, fitted
+        self.space, self.network, self.recipe, self.limits = space, network, recipe, limits
+        self.fitted, self.lowered = fitted, lowered
         self.refusals = Refusals()
         self._costs: dict[str, Cost | ReskerasError] = {}
 
@@ -74,13 +76,13 @@ class Candidates:
         """The cost of the base network, before anything is varied."""
         return self._cost(self.network, self.recipe)
 
-    def _cost(self, spec: AnyNetwork, recipe: Recipe) -> Cost:
+    def _cost(self, spec: AnySpec, recipe: Recipe) -> Cost:
         key = f"{spec.model_dump_json(exclude_unset=True)} {recipe.drop_path}"
         if key not in self._costs:
             if len(self._costs) >= REMEMBERED:
                 self._costs.clear()
             try:
-                self._costs[key] = self.fitted(spec, recipe).lower().complexity().total
+                self._costs[key] = self.lowered(self.fitted(spec, recipe)).complexity().total
             except ReskerasError as error:
                 self._costs[key] = error
         found = self._costs[key]

@@ -6,19 +6,20 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import keras
 import keras_tuner
 
 from reskeras.caller_state import preserved
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.data.registry import Data, open_source
-from reskeras.errors import unknown
+from reskeras.data.registry import Data
+from reskeras.errors import ReskerasError, unknown
 from reskeras.networks.any_network import AnyNetwork
+from reskeras.networks.any_spec import AnySpec
+from reskeras.networks.built_on import BuiltOnNetwork
 from reskeras.networks.network import NetworkSpec
 from reskeras.networks.overrides import laid_over
-from reskeras.networks.request import network
 from reskeras.recipes.recipe import Recipe, recipe
 from reskeras.spaces.space import Space, space
 from reskeras.tasks.task import find_task
@@ -35,7 +36,7 @@ HOLDOUT = 0.1  # of the training images, for recipes without a holdout: selectin
 
 
 class HyperModel(keras_tuner.HyperModel):
-    """A space over a network and a recipe, with data, for any KerasTuner tuner.
+    """A space over a network, or what is built on one for a `task`, and a recipe, with data, for any KerasTuner tuner.
 
     >>> model = reskeras.HyperModel("depth-width", "cifar-resnet-20", "digits", epochs=3)
     >>> keras_tuner.RandomSearch(model, "val_accuracy", max_trials=5).search()
@@ -48,29 +49,33 @@ class HyperModel(keras_tuner.HyperModel):
     def __init__(
         self,
         over: str | Path | Mapping[str, Any] | Space,
-        spec: str | Path | AnyNetwork,
+        spec: str | Path | AnySpec,
         data: Data = "digits",
         by: str | Path | Recipe = "quick",
         *,
+        task: str = "classification",
         data_dir: str | Path | None = None,
         limits: Limits = Limits(),
         **recipe_fields: Any,
     ):
         super().__init__(name="reskeras")
-        self.space = space(over)
-        self.source = open_source(data, data_dir)
+        self.space, asked = space(over), find_task(task)
+        base = of_one_family(asked.spec(spec))
+        if limits.latency_ms is not None:
+            check_timed(base, "max_latency_ms")
+        self.source = asked.open_source(data, data_dir)
         self.data_dir = data_dir or self.source.data_dir
         self._measured: dict[Any, Preprocessing] = {}  # all candidates have the same images
-        self.task = find_task("classification").on(self.source)
+        self.task = asked.on(self.source)
         chosen = held_out(recipe(by, **recipe_fields))
-        self.candidates = Candidates(self.space, of_one_family(network(spec)), chosen, limits, self._fitted)
+        self.candidates = Candidates(self.space, base, chosen, limits, self._fitted, self.task.plan)
         self.candidates.check()
         self._exploring = False
 
-    def _fitted(self, spec: AnyNetwork, chosen: Recipe) -> AnyNetwork:
-        return cast(AnyNetwork, self._job(spec, chosen).fitted)  # a job's may be a detector
+    def _fitted(self, spec: AnySpec, chosen: Recipe) -> AnySpec:
+        return self._job(spec, chosen).fitted
 
-    def _job(self, spec: AnyNetwork, chosen: Recipe) -> Job:
+    def _job(self, spec: AnySpec, chosen: Recipe) -> Job:
         return replace(self.task.job(spec, chosen, self.source, self.data_dir), measured=self._measured)
 
     def objective(self, texts: Sequence[str]) -> Objective:
@@ -78,7 +83,10 @@ class HyperModel(keras_tuner.HyperModel):
         unknown, or not measured in its trainings."""
         read = read_objective(texts, self.task.figure)
         own = self.task.figure.removeprefix("val_")
-        figures = [f"{images}{name}" for images in ("val_", "") for name in (own, "loss")]
+        named = [f"{images}{name}" for images in ("val_", "") for name in (own, "loss")]
+        figures = [name for name in named if name in LEARNED]
+        if read.needs("latency_ms"):
+            check_timed(self.candidates.network, "objective: latency_ms")
         for term in read.terms:
             if term.name in LEARNED and term.name not in figures:
                 raise unknown(f"objective of a {self.task.noun}", term.name, figures)
@@ -166,8 +174,17 @@ def held_out(chosen: Recipe) -> Recipe:
     return chosen if chosen.holdout else recipe(chosen, holdout=HOLDOUT)
 
 
-def of_one_family(spec: AnyNetwork) -> AnyNetwork:
-    """`spec` with its family made explicit: varying the depth must not change the family."""
+def check_timed(spec: AnySpec, what: str) -> None:
+    """ReskerasError (status 2) for what is built on a network, whose latency depends on the image."""
+    if not isinstance(spec, AnyNetwork):
+        raise ReskerasError(f"{what}: only classifiers are timed, not a {spec.noun}; use multiply_adds")
+
+
+def of_one_family(spec: AnySpec) -> AnySpec:
+    """`spec` with its family made explicit, or that of the network it is built on: varying the depth must not change
+    the family."""
+    if isinstance(spec, BuiltOnNetwork):
+        return laid_over(spec, {spec.on: of_one_family(spec.network).sparse()})
     if not isinstance(spec, NetworkSpec) or spec.family or not (family := spec.decided().family):
         return spec
     return laid_over(spec, {"family": family})

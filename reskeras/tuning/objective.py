@@ -11,6 +11,7 @@ from reskeras.errors import ReskerasError, unknown
 LEARNED = {
     "val_accuracy": "max",
     "val_average_precision": "max",
+    "val_localised": "max",
     "val_loss": "min",
     "accuracy": "max",
     "average_precision": "max",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,14 @@ from reskeras.documents.validation import validated
 from reskeras.errors import ReskerasError, failure, shown
 from reskeras.files import LOCK_FILE, local_path, mirror_of, place_of, write_csv, write_text
 from reskeras.networks.any_network import AnyNetwork
-from reskeras.networks.catalog import name_of
-from reskeras.networks.request import network, typed
+from reskeras.networks.any_spec import AnySpec
+from reskeras.networks.overrides import laid_over
+from reskeras.networks.request import network, spec_of, typed
 from reskeras.recipes.recipe import Recipe
 from reskeras.runs import HOME
 from reskeras.spaces.space import Space, laid, space
 from reskeras.stored import as_shape
+from reskeras.tasks.task import Task, find_task
 from reskeras.tuning.objective import Objective, read_objective
 from reskeras.tuning.outcome import COMPLETED, Outcome, read_outcomes
 from reskeras.tuning.seeds import SCHEME
@@ -119,7 +120,11 @@ class Search:
             "failed": [asdict(outcome) for outcome in self.outcomes() if outcome.status != COMPLETED],
         }
 
-    def candidate(self, outcome: Outcome) -> tuple[AnyNetwork, Recipe]:
+    def task(self) -> Task:
+        """The task that its trials are trained for."""
+        return find_task(network_of(self.asked().network).task)
+
+    def candidate(self, outcome: Outcome) -> tuple[AnySpec, Recipe]:
         """Network and recipe of a trial."""
         asked = self.asked()
         return laid(outcome.values, network_of(asked.network), validated(Recipe, asked.recipe))
@@ -141,8 +146,7 @@ class Search:
         if ranked := self.ranked():
             best, asked = ranked[0], self.asked()
             spec, recipe = self.candidate(best)
-            shape = (*_input_size(spec), channels)
-            fitted = network(spec, classes=classes, input_shape=shape)
+            fitted = _fitted(spec, classes, channels)
             head = (
                 f"# trial {best.trial} of {self.path.name}: {self.objective().name} {best.score:.4f}; "
                 f"data: {asked.data}\n"
@@ -177,17 +181,20 @@ def open_search(path: str | Path) -> Search:
     return Search(path)
 
 
-def place_for_search(out: str | Path | None, spec: AnyNetwork, data: str) -> Path:
+def place_for_search(out: str | Path | None, spec: AnySpec, data: str) -> Path:
     """Where a search goes: `out`, else `saved_models/tune-NETWORK-DATA`."""
     if out and mirror_of(place_of(out, "out")):  # the tuner's own files are written without reskeras.files
         raise ReskerasError(f"out: {out}: a search is written by several processes; use a folder of this machine")
-    return Path(out) if out else HOME / f"tune-{name_of(spec)}-{Path(data.replace(':', '/')).name}"
+    return Path(out) if out else HOME / f"tune-{find_task(spec.task).name_of(spec)}-{Path(data.replace(':', '/')).name}"
 
 
-def network_of(data: dict[str, Any]) -> AnyNetwork:
-    """The base network that `search.yaml` keeps."""
-    return network(typed(data, {}, "search.yaml"))
+def network_of(data: dict[str, Any]) -> AnySpec:
+    """The base network, or what is built on one, that `search.yaml` keeps."""
+    return spec_of(typed(data, {}, "search.yaml"))
 
 
-def _input_size(spec: AnyNetwork) -> Sequence[int]:
-    return spec.lower().input_shape[:2]
+def _fitted(spec: AnySpec, classes: int, channels: int) -> AnySpec:
+    """`spec` with the classes and, of a network, the channels of the data."""
+    if isinstance(spec, AnyNetwork):
+        return network(spec, classes=classes, input_shape=(*spec.lower().input_shape[:2], channels))
+    return laid_over(spec, {"classes": classes})

@@ -14,9 +14,8 @@ from reskeras.data.pipeline import evaluation_images
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.export import lite_model
 from reskeras.export.inference import Inference
-from reskeras.export.lite import LITE_KINDS, write_lite_model
+from reskeras.export.lite import LITE_KINDS, lite_kind, write_lite_model
 from reskeras.export.quantisation_noise import layers_of
-from reskeras.tasks.classification.export import lite_kind
 from reskeras_cli.main import commands
 
 KINDS = ["tflite", *(f"tflite-{kind}" for kind in LITE_KINDS if kind != "float32")]
@@ -224,7 +223,10 @@ def test_scaled_sums_convert_to_16_bits(fields, tmp_path):
     kinds = {each["op_name"] for each in Interpreter(str(written))._get_ops_details()}
     assert "ADD_N" not in kinds
     assert "ADD" in kinds
-    found, expected = lite_model.LiteModel(written)(images), inference(images.astype(np.float32))["logits"].numpy()
+    found, expected = (
+        lite_model.LiteModel(written)(images)["logits"],
+        inference(images.astype(np.float32))["logits"].numpy(),
+    )
     assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
 
 
@@ -256,7 +258,7 @@ def test_a_file_that_kills_its_interpreter_is_rejected_in_a_line(copied, tmp_pat
 def test_a_file_that_is_none_is_refused_in_a_process_of_its_own(tmp_path):
     (tmp_path / "net.tflite").write_bytes(b"TFL3" * 100)
     with pytest.raises(lite_model.LiteCrash, match=r"is rejected by LiteRT: |crashes the process"):
-        lite_model.logits_aside(tmp_path / "net.tflite", np.zeros((1, 8, 8, 3), np.uint8))
+        lite_model.answers_aside(tmp_path / "net.tflite", np.zeros((1, 8, 8, 3), np.uint8))
 
 
 def test_the_process_that_runs_a_file_needs_no_tensorflow(made, tmp_path, monkeypatch):
@@ -265,5 +267,5 @@ def test_the_process_that_runs_a_file_needs_no_tensorflow(made, tmp_path, monkey
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     path = Path(proofs["tflite-int8"].path)
     images, _ = evaluation_images(run.source().test, run.preprocessing(), 8)
-    found = lite_model.logits_aside(path, images)
-    np.testing.assert_array_equal(found, lite_model.LiteModel(path)(images))
+    found = lite_model.answers_aside(path, images)["logits"]
+    np.testing.assert_array_equal(found, lite_model.LiteModel(path)(images)["logits"])

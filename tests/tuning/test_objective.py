@@ -15,7 +15,7 @@ ROWS = [
 @pytest.mark.parametrize(
     "texts, said",
     [
-        (["val_f1"], "objective: 'val_f1' is not one of val_accuracy, val_average_precision, val_loss"),
+        (["val_f1"], "objective: 'val_f1' is not one of val_accuracy, val_average_precision, val_localised"),
         (["val_acuracy"], "did you mean val_accuracy"),
         (["val_loss:less"], "objective: val_loss: 'less' is not one of min, max"),
         (["val_loss:min:big"], "the weight should be a number above 0, as in val_loss:min:0.5"),

@@ -7,6 +7,7 @@ import pytest
 
 from reskeras import ReskerasError, network, recipe, space
 from reskeras.documents.shipped import shipped_names
+from reskeras.networks.request import localiser
 from reskeras.tuning.candidates import Candidates, pinned_by, sample
 from reskeras.tuning.hyperparameters import declare
 
@@ -134,7 +135,8 @@ def test_a_range_is_the_same_to_kerastuner(low, high, sampling):
     assert 90 < below < 210
 
 
-BASES = {"inception": network("cifar-inception-resnet-v1")}  # what a space is of, where it is not a residual network
+# what a space is of, where it is not a residual network
+BASES = {"inception": network("cifar-inception-resnet-v1"), "localiser": localiser("cifar-resnet-20")}
 SHIPPED = [(name, parameter) for name in shipped_names("space") for parameter in space(name).parameters]
 
 

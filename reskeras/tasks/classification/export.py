@@ -19,8 +19,8 @@ from reskeras.evaluation.heads import SOFTMAX, Head
 from reskeras.evaluation.views import forward
 from reskeras.export.exporter import NOISE_SAMPLE, Exporter, Written, check_place, size_of
 from reskeras.export.inference import Inference
-from reskeras.export.lite import LITE_KINDS, describe, write_lite_model
-from reskeras.export.lite_model import LiteCrash, LiteModel, logits_aside
+from reskeras.export.lite import LITE, LITE_KINDS, Usage, describe, lite_kind, write_lite_model
+from reskeras.export.lite_model import LiteCrash, LiteModel, answers_aside
 from reskeras.export.proof import DIFFERENCE, Proof, prove
 from reskeras.export.quantisation_noise import LayerNoise, check_debugged, explain, keeping_float
 from reskeras.export.samples import REPRESENTATIVE, images_of_each_class
@@ -36,13 +36,7 @@ from reskeras.runs import RunFolder
 
 SAMPLE = 1000  # real images that an artefact is verified on, of each class alike
 CHUNK = 100
-LITE = "tflite"
 Ask = Callable[[np.ndarray], np.ndarray]
-
-
-def lite_kind(kind: str) -> str:
-    """`int8` of `tflite-int8`; `float32` of `tflite`."""
-    return kind.removeprefix(LITE).removeprefix("-") or "float32"
 
 
 def is_measured(kind: str) -> bool:
@@ -126,6 +120,19 @@ class ClassifierExporter(Exporter):
             self.spec.lower(), self.model, self.preprocessing, self.classes, pixels, guarded=guarded, head=self.head
         )
 
+    @property
+    def usage(self) -> Usage:
+        """How a program uses its `.tflite`."""
+        preprocessing = self.preprocessing
+        sizing, _, normalisation = preprocessing.describe().partition(" centre, ")
+        how = preprocessing.framing.interpolation
+        return Usage(
+            f"{sizing.replace(f' ({how})', '')} centre ({how}, antialiased)",
+            preprocessing.channels,
+            [normalisation, "network", self.head.name],
+            self.classes,
+        )
+
     def measured_on(self, lite: str) -> np.ndarray | None:
         """The training images that a kind is calibrated on; None for kinds without calibration."""
         return self.representatives() if LITE_KINDS[lite].measured else None
@@ -173,12 +180,12 @@ def write_lite(exporter: ClassifierExporter, kind: str, place: Path) -> Written:
     else:
         write_lite_model(inference, path, lite, exporter.measured_on(lite))
     try:
-        logits, crash = logits_aside(path, exporter.sample[0]), None
+        logits, crash = answers_aside(path, exporter.sample[0])["logits"], None
     except LiteCrash as error:
         logits, crash = np.full_like(exporter.reference, np.nan), str(error)
 
     def publish_lite() -> Path:
-        describe(inference, lite, path, final.with_suffix(".json"))
+        describe(lite, path, final.with_suffix(".json"), exporter.usage)
         return move(path, final)
 
     opened = cache(lambda: LiteModel(path, stderr_aside))

@@ -150,8 +150,8 @@ class ClassifierRun(Run[Split]):
         logit, by kind. Quantised kinds are calibrated on `representative` training images; int8 kinds keep the layers
         `keep_float` in float32. `tell` gets each kind as it begins.
         """
+        from reskeras.export.lite import lite_kind
         from reskeras.export.quantisation_noise import check_debugged
-        from reskeras.tasks.classification.export import lite_kind
 
         kinds, exporter = kinds or ("serving", "tflite"), self.exporter()
         exporter.check(kinds, tolerances or {})

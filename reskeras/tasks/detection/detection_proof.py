@@ -1,8 +1,8 @@
-"""Proof that an exported detector is equivalent to the model: their detections in the same real images compared."""
+"""Proof that an exported detector or localiser is equivalent to the model: their boxes in the same real images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from math import isfinite
 
@@ -11,10 +11,9 @@ import tensorflow as tf
 
 from reskeras.data.broken import named_failures
 from reskeras.data.decode import decode
-from reskeras.errors import failure
 from reskeras.export.proof import Proof
 from reskeras.export.served_files import PNG
-from reskeras.tasks.detection.average_precision import Detections, voc_precision
+from reskeras.tasks.detection.average_precision import Detections
 from reskeras.tasks.detection.detector_inference import BATCH
 from reskeras.tasks.detection.objects import CHANNELS, Objects
 
@@ -61,32 +60,26 @@ def answers(find: Find, files: Iterable[bytes], batch: int = BATCH) -> Detection
     return Detections.joined(rows)
 
 
-def prove_detector(
+def prove_boxes(
     kind: str,
     path: str,
     size: int,
     found: Detections,
     reference: Detections,
     split: Objects,
-    classes: Sequence[str],
+    accuracies: tuple[float, float],
+    accuracy_of: str = PRECISION,
     tolerance: float = TOLERANCE,
 ) -> Proof:
-    """Compare an artefact's detections in `split` with those of the Keras model.
+    """Compare an artefact's boxes in `split` with those of the Keras model, whose `accuracies` are measured.
 
-    Detections of the two sides in the same image and class are partners if they are NEAR and mutually nearest.
-    `difference` is the largest difference of partners: of probabilities, and of corners relative to the image's longer
-    side; `agreement` is the share of both sides' detections that have a partner; the accuracies are mean average
-    precision at an overlap of 0.5, area. Without partners, or with non-finite numbers, the difference is infinite.
-
-    ReskerasError (status 1) when Keras finds nothing, which proves nothing.
+    Boxes of the two sides in the same image and class are partners if they are NEAR and mutually nearest. `difference`
+    is the largest difference of partners: of probabilities, and of corners relative to the image's longer side;
+    `agreement` is the share of both sides' boxes that have a partner. Without partners, or with non-finite numbers, the
+    difference is infinite.
     """
-    if not len(reference.image):
-        raise failure(
-            f"export: the detector finds nothing in {split.count} test images, so its artefact cannot be "
-            "verified; train it longer"
-        )
     difference, agreement = compared(found, reference, split.sizes)
-    accuracy, expected = (voc_precision(each, split, tuple(classes)).map_area for each in (found, reference))
+    accuracy, expected = accuracies
     return Proof(
         kind,
         path,
@@ -97,13 +90,13 @@ def prove_detector(
         agreement,
         expected,
         accuracy,
-        accuracy_of=PRECISION,
+        accuracy_of=accuracy_of,
         least_agreement=LEAST_AGREEMENT,
     )
 
 
 def compared(found: Detections, reference: Detections, sizes: np.ndarray) -> tuple[float, float]:
-    """Difference and agreement, as in `prove_detector`, of detections in images of `sizes` (n, 2)."""
+    """Difference and agreement, as in `prove_boxes`, of detections in images of `sizes` (n, 2)."""
     mine, theirs = partners(found, reference)
     total = len(found.image) + len(reference.image)
     if not len(mine):
@@ -116,7 +109,7 @@ def compared(found: Detections, reference: Detections, sizes: np.ndarray) -> tup
 
 
 def partners(found: Detections, reference: Detections) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of `found` and, for each, the row of its partner in `reference`, as in `prove_detector`."""
+    """Rows of `found` and, for each, the row of its partner in `reference`, as in `prove_boxes`."""
     pairs: list[tuple[np.ndarray, np.ndarray]] = [(np.zeros(0, int), np.zeros(0, int))]
     for image in np.intersect1d(found.image, reference.image):
         mine, theirs = (np.flatnonzero(each.image == image) for each in (found, reference))

@@ -75,9 +75,9 @@ class Places:
         ):
             if path is None:
                 continue
-            path = place_for(path, "") if name == "out" else place_of(path, name)
-            if is_there(path, name):
-                raise ReskerasError(f"{name}: {path} already exists; name a new folder")
+            if is_there(place := place_of(path, name), name):
+                raise ReskerasError(f"{name}: {place} already exists; name a new folder")
+            path = place_for(path, "") if name == "out" else place
             if other := folders.get(path.absolute()):
                 raise ReskerasError(f"{name}: {path} is named for {other} too; name another folder")
             folders[path.absolute()] = name

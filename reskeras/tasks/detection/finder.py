@@ -25,6 +25,7 @@ from reskeras.tasks.detection.tiles import Tile, View, merged, tiles_of
 Broken = Callable[[str, ReskerasError], None]
 Progress = Callable[[int, int], None]
 Canvas = tuple[int, ...]
+Size = tuple[int, int]
 JOINED = 256  # frames whose detections are copied together
 NOTHING = Detections(
     np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros((0, 4), np.float32)
@@ -44,14 +45,7 @@ class Finder:
         that is missing (status 2) or cannot be read (1); with `broken`, which is called with the path and the error,
         the others are still processed.
         """
-        known: list[tuple[str | Path, tuple[int, int]]] = []
-        for path in paths:
-            try:
-                known.append((path, self._size(path)))
-            except ReskerasError as error:
-                if broken is None:
-                    raise
-                broken(str(path), error)
+        known = readable(paths, broken, self._size)
         look = self._in_tiles_of if self.tiling else self._in_whole
         return [
             ImageDetections(str(path), size, listed(found, self.classes))
@@ -74,13 +68,13 @@ class Finder:
         every = Detections.joined([*parts, *rows])
         return VideoDetections(str(video.path), video.size, float(video.rate), self.classes, np.array(times), every)
 
-    def _size(self, path: str | Path) -> tuple[int, int]:
-        height, width, _ = decode_file(path, CHANNELS).shape
+    def _size(self, path: str | Path) -> Size:
+        size = size_of(path)
         if self.tiling:
-            tiles_of((height, width), self.tiling)  # refuses too many
-        return height, width
+            tiles_of(size, self.tiling)  # refuses too many
+        return size
 
-    def _in_whole(self, known: Sequence[tuple[str | Path, tuple[int, int]]]) -> list[Detections]:
+    def _in_whole(self, known: Sequence[tuple[str | Path, Size]]) -> list[Detections]:
         """In whole image files, those that take the same canvas together."""
         found: dict[int, Detections] = {}
         sizes = np.reshape([size for _, size in known], (-1, 2))
@@ -92,7 +86,7 @@ class Finder:
                 found.update(zip(chosen, _rows(find(tf.constant(self._filled(batch))), len(chosen)), strict=True))
         return [found[place] for place in range(len(known))]
 
-    def _in_tiles_of(self, known: Sequence[tuple[str | Path, tuple[int, int]]]) -> Iterator[Detections]:
+    def _in_tiles_of(self, known: Sequence[tuple[str | Path, Size]]) -> Iterator[Detections]:
         for path, _ in known:
             yield self._in_tiles(decode_file(path, CHANNELS).numpy())
 
@@ -133,6 +127,28 @@ class Finder:
     def _filled(self, batch: Sequence[Any]) -> list[Any]:
         """The batch at its full size, so that there is one graph for all of a canvas: the last is repeated."""
         return [*batch, *[batch[-1]] * (self.detector.batch - len(batch))]
+
+
+def size_of(path: str | Path) -> Size:
+    """Height and width of an image file as displayed; ReskerasError as `decode_file`."""
+    height, width, _ = decode_file(path, CHANNELS).shape
+    return height, width
+
+
+def readable(
+    paths: Sequence[str | Path], broken: Broken | None, size: Callable[[str | Path], Size] = size_of
+) -> list[tuple[str | Path, Size]]:
+    """The files that can be read, with their sizes. ReskerasError for others; or `broken` is called with the path and
+    the error."""
+    known = []
+    for path in paths:
+        try:
+            known.append((path, size(path)))
+        except ReskerasError as error:
+            if broken is None:
+                raise
+            broken(str(path), error)
+    return known
 
 
 def _rows(answers: Mapping[str, tf.Tensor], count: int) -> list[Detections]:

@@ -6,13 +6,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, TypeAlias, cast
+from typing import TYPE_CHECKING, ClassVar, TypeAlias, cast
 
 from reskeras.caller_state import preserved
 from reskeras.data.source import Source
 from reskeras.data.video import opened, skipped
 from reskeras.errors import ReskerasError
-from reskeras.export.proof import Proof
 from reskeras.graph.weights import read
 from reskeras.image_files import several
 from reskeras.networks.detector import DetectorSpec
@@ -24,15 +23,18 @@ from reskeras.tasks.detection.detections_folder import Places
 from reskeras.tasks.detection.detector_inference import Detector
 from reskeras.tasks.detection.ensemble import check_others, class_order
 from reskeras.tasks.detection.finder import Finder
+from reskeras.tasks.detection.object_run import ObjectRun
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.detection.options import Options, Tiling, check_score, class_numbers
-from reskeras.tasks.run import Run
 from reskeras.walk import is_video
+
+if TYPE_CHECKING:
+    from reskeras.tasks.detection.export import DetectorExporter
 
 Other: TypeAlias = "str | Path | DetectorRun"
 
 
-class DetectorRun(Run[Objects]):
+class DetectorRun(ObjectRun):
     """A trained detector."""
 
     task: ClassVar[str] = "detection"
@@ -163,30 +165,25 @@ class DetectorRun(Run[Objects]):
             left.setdefault(each.path, []).append(each)
         return [left[path].pop(0) for path in files if left.get(path)]
 
-    @preserved()
-    def export(
-        self,
-        *kinds: str,
-        data: str | None = None,
-        data_dir: str | Path | None = None,
-        tolerances: Mapping[str, float] | None = None,
-        timing: bool = True,
-        tell: Callable[[str], None] = lambda note: None,
-    ) -> list[Proof]:
-        """Artefacts, each verified on real test images: `serving`, the default, a SavedModel that takes image files and
-        returns boxes, scores and class names; `torchvision-state-dict`, weights for torchvision's Faster R-CNN.
-
-        `tolerances` are by kind: how much a probability, or a corner as a share of the image's longer side, may differ.
-        `tell` gets each kind as it begins. An artefact that differs by more is moved aside, with a ReskerasError
-        (status 1).
-        """
+    def check_export(self, kinds: tuple[str, ...], tolerances: Mapping[str, float]) -> None:
+        """As any run on annotated images."""
         from reskeras.tasks.detection.export import DetectorExporter, check_served
 
-        kinds = kinds or ("serving",)
-        DetectorExporter.check(kinds, tolerances or {})
+        DetectorExporter.check(kinds, tolerances)
         if "serving" in kinds:
             check_served(self._spec)
-        self.folder.model_file  # noqa: B018 - raises before the data is opened
+
+    def exporter(self, source: Source[Objects], tolerances: Mapping[str, float], timing: bool) -> DetectorExporter:
+        """Of `serving`, and of `torchvision-state-dict`, weights for torchvision's Faster R-CNN."""
+        from reskeras.tasks.detection.export import DetectorExporter
+
         return DetectorExporter.of(
-            self.folder, self.source(data, data_dir), self.name, tolerances=tolerances or {}, timing=timing
-        ).export(kinds, tell)
+            self.folder,
+            source,
+            self.name,
+            plan=self.plan,
+            weights=read(self.model()),
+            preprocessing=self.preprocessing(),
+            tolerances=tolerances,
+            timing=timing,
+        )

@@ -33,6 +33,7 @@ from reskeras.tasks.localisation.views import LocaliserViews
 Sides: TypeAlias = tuple[float, float] | None
 # files, strings (B,), and classes int32 (B, k), to scores (B, k, count) and boxes (B, k, count, 4)
 Find: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+Told: TypeAlias = tuple[tf.Tensor, tf.Tensor]  # logits and deltas, as the networks tell them
 BATCH = 16  # images at once
 CENTRE, CORNER = 0.5, 0.0  # where an image is on its canvas
 
@@ -127,31 +128,39 @@ class Localiser:
         """Encoded image files, strings (B,), on a canvas, by the sides of a scaled image."""
         channels, spec = self.plan.input_shape[-1], tf.TensorSpec
         parts = tf.map_fn(
-            lambda data: placed(decode(data, channels), *canvas, where=self.where, sides=sides).parts,
+            lambda data: self.place_image(decode(data, channels), canvas, sides),
             files,
             fn_output_signature=(spec([*canvas, channels]), spec([4]), spec([2]), spec([2])),
         )
         return Placed(*parts)
 
+    def place_image(self, image: tf.Tensor, canvas: Canvas, sides: Sides) -> tuple[tf.Tensor, ...]:
+        """One uint8 (h, w, channels) on a canvas: the parts of a Placed."""
+        return placed(image, *canvas, where=self.where, sides=sides).parts
+
     def on(self, images: Placed, labels: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor]:
         """Scores (B, k, count) and boxes (B, k, count, 4), in pixels of the images, of classes int32 (B, k) of images
         on canvases of one size."""
+        return self.best(self.told(images), images, labels, count)
+
+    def told(self, images: Placed) -> list[Told]:
+        """What the networks of each of `members` tell of images on canvases of one size."""
         height, width = images.pixels.shape[1:3]
-        told = []
-        for each in self.members:
-            pixels = normalised(images.pixels, images.window, on_canvas(each.preprocessing, height, width))
-            told.append(each.networks(pixels))
+        return [each.networks(each.normalised(images, height, width)) for each in self.members]
+
+    def normalised(self, images: Placed, height: int, width: int) -> tf.Tensor:
+        """Images on canvases of that size as the networks take them."""
+        return normalised(images.pixels, images.window, on_canvas(self.preprocessing, height, width))
+
+    def best(self, told: Sequence[Told], images: Placed, labels: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """As `on`, of what is `told` of the images."""
+        height, width = images.pixels.shape[1:3]
         scores, boxes = self._best(told, images.window, (height, width), labels, count)
         shape = tf.shape(boxes)
         return scores, tf.reshape(images.in_image(tf.reshape(boxes, [shape[0], -1, 4])), shape)
 
     def _best(
-        self,
-        told: Sequence[tuple[tf.Tensor, tf.Tensor]],
-        window: tf.Tensor,
-        canvas: Canvas,
-        labels: tf.Tensor,
-        count: int,
+        self, told: Sequence[Told], window: tf.Tensor, canvas: Canvas, labels: tf.Tensor, count: int
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Scores (B, k, count) and boxes (B, k, count, 4), in pixels of the canvas, of the likeliest anchors of each of
         the classes among those with as much of their area in the windows (B, 4) as training uses."""

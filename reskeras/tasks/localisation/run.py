@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, cast
 
@@ -12,18 +13,24 @@ from reskeras.caller_state import preserved
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read
+from reskeras.image_files import several
 from reskeras.networks.localiser import LocaliserSpec
 from reskeras.networks.localiser_plan import lower_localiser
+from reskeras.tasks.detection.detections import ImageDetections
+from reskeras.tasks.detection.detections_folder import Places
+from reskeras.tasks.detection.object_run import ObjectRun
 from reskeras.tasks.detection.objects import Objects
+from reskeras.tasks.detection.options import class_numbers
 from reskeras.tasks.localisation.evaluation import FIVE, LocalisationEvaluation, evaluation_of
 from reskeras.tasks.localisation.localiser import Localiser, check_ensemble
+from reskeras.tasks.localisation.prediction import Asked, located_in, opened_files
 from reskeras.tasks.localisation.rule import top
 from reskeras.tasks.localisation.stages import Stages
 from reskeras.tasks.localisation.views import LocaliserViews
-from reskeras.tasks.run import Run
 
 if TYPE_CHECKING:
     from reskeras.tasks.classification.run import ClassifierRun
+    from reskeras.tasks.localisation.export import LocaliserExporter, Weighted
     from reskeras.tasks.refinement.run import RefinerRun
 
 Classifier: TypeAlias = "str | Path | ClassifierRun | None"
@@ -31,10 +38,11 @@ AnyRun = TypeVar("AnyRun")
 Several: TypeAlias = str | Path | AnyRun | Sequence[str | Path | AnyRun]  # runs or their folders
 
 
-class LocaliserRun(Run[Objects]):
+class LocaliserRun(ObjectRun):
     """A trained localiser."""
 
     task: ClassVar[str] = "localisation"
+    kinds: ClassVar[tuple[str, ...]] = ("serving", "tflite")
 
     def judge(self, source: Source[Objects], images: Objects) -> LocalisationEvaluation:
         """Errors where the class is given, by centre crops."""
@@ -90,6 +98,62 @@ class LocaliserRun(Run[Objects]):
         named = None if known is None else str(known.path)
         return evaluation_of(located, stages.describe(), images, train, source.classes, source.label, named, guesses)
 
+    @preserved()
+    def predict(
+        self,
+        paths: str | Path | Sequence[str | Path],
+        top: int = 1,
+        views: LocaliserViews = LocaliserViews(),
+        refiner: Several[RefinerRun] = (),
+        classifier: Classifier = None,
+        broken: Callable[[str, ReskerasError], None] | None = None,
+        others: Several[LocaliserRun] = (),
+        *,
+        classes: str | Sequence[str] | None = None,
+        places: Places = Places(),
+        progress: Callable[[int, int], None] = lambda done, of: None,
+    ) -> list[ImageDetections]:
+        """Where objects are in image files: for each file, in order, an ImageDetections of Locations. They are of
+        `classes`, if given; else of the `top` classes that `classifier`, a run of the same classes, gives the image,
+        most probable first; and without one of those whose boxes are likeliest. `views`, `refiner` and `others` are
+        those of `evaluate`, `places` what is written.
+
+        A file that cannot be read raises ReskerasError, and nothing is written; with `broken`, which is called with the
+        path and the error, the others are still looked at. `progress` gets the looks done, of how many.
+        """
+        names, known = self.folder.classes(), _classifier(classifier)
+        asked = Asked(top, class_numbers(names, classes), known is not None)
+        if known is not None:
+            check_classes(known, self)
+        files = [os.fspath(each) for each in several(paths)]
+        with places.writing(files, names, names, 0.0) as writing:
+            stages, images = self._stages(views, others, refiner), opened_files(files, broken)
+            guesses = None if known is None or not images.count else _guesses(known, images, self)
+            found = located_in(stages, images, names, asked, guesses, progress)
+            for image in found:
+                writing.image(image)
+            writing.finish(found)
+        return found
+
+    def weighted(self) -> Weighted:
+        """The best model as it is exported."""
+        from reskeras.tasks.localisation.export import Weighted
+
+        return Weighted(self.plan, read(self.model()), self.preprocessing())
+
+    def check_export(self, kinds: tuple[str, ...], tolerances: Mapping[str, float]) -> None:
+        """As any run on annotated images."""
+        from reskeras.tasks.localisation.export import LocaliserExporter
+
+        LocaliserExporter.check(kinds, tolerances)
+
+    def exporter(self, source: Source[Objects], tolerances: Mapping[str, float], timing: bool) -> LocaliserExporter:
+        """Of `serving`; and of `tflite` and `tflite-float16`, which take the pixels of a crop."""
+        from reskeras.tasks.localisation.export import LocaliserExporter
+
+        described = {"localiser": self.weighted(), "tolerances": tolerances, "timing": timing}
+        return LocaliserExporter.of(self.folder, source, self.name, **described)
+
     def _stages(self, views: LocaliserViews, others: Several[LocaliserRun], refiners: Several[RefinerRun]) -> Stages:
         if not _listed(refiners):
             return Stages(self.localiser(views, others))
@@ -117,18 +181,23 @@ def _classifier(classifier: Classifier) -> ClassifierRun | None:
     return ClassifierRun(classifier) if isinstance(classifier, str | Path) else classifier
 
 
-def _guesses(classifier: ClassifierRun, images: Objects, run: LocaliserRun) -> np.ndarray:
-    """Log probabilities (n, C) of the run's classes by a classifier, single view. ReskerasError (status 2) for one of
-    other classes."""
-    from reskeras.evaluation.views import Views, scored
-
+def check_classes(classifier: ClassifierRun, run: LocaliserRun) -> None:
+    """ReskerasError (status 2) for a classifier of other classes."""
     own, known = run.folder.classes(), classifier.folder.classes()
     if sorted(own) != sorted(known):
         missing = sorted({*own} - {*known}) or sorted({*known} - {*own})
         raise ReskerasError(
             f"classifier: {classifier.path} has other classes than {run.path}: {', '.join(missing[:5])} is not in both"
         )
+
+
+def _guesses(classifier: ClassifierRun, images: Objects, run: LocaliserRun) -> np.ndarray:
+    """Log probabilities (n, C) of the run's classes by a classifier, single view."""
+    from reskeras.evaluation.views import Views, scored
+
+    check_classes(classifier, run)
+    known = classifier.folder.classes()
     logs = [
         log for log, _ in scored(classifier.model(), images.images(), classifier.preprocessing(), Views(), None, 128)
     ]
-    return np.concatenate(logs)[:, [known.index(name) for name in own]]
+    return np.concatenate(logs)[:, [known.index(name) for name in run.folder.classes()]]

@@ -10,10 +10,12 @@ import numpy as np
 
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.localisation.localiser import Localiser, Located
-from reskeras.tasks.localisation.rule import wanted_classes
+from reskeras.tasks.localisation.rule import top, wanted_classes
 
 if TYPE_CHECKING:
     from reskeras.tasks.refinement.refiner import Refiner
+
+LIKELIEST = 5  # classes whose boxes are judged anew, where nobody says the class
 
 
 @dataclass(frozen=True)
@@ -50,3 +52,22 @@ class Stages:
         every = [each.judged(images, labels, candidates, progress) for each in self.refiners]
         judged = Located(*(np.mean([getattr(each, name) for each in every], axis=0) for name in ("scores", "boxes")))
         return best_of(judged, labels, wanted.shape[1])
+
+    def likeliest(
+        self, images: Objects, most: int = LIKELIEST, progress: Callable[[int, int], None] = lambda done, of: None
+    ) -> tuple[Located, np.ndarray]:
+        """The best box of every class where nobody says the class, and of which classes there is one, bool (n, C): with
+        refiners of the `most` likeliest by the localiser."""
+        first = self.localiser.look(images, progress)
+        count, classes, _ = first.scores.shape
+        if not self.refiners:
+            return first, np.ones((count, classes), bool)
+        wanted = chosen(top(first.scores[:, :, 0], most), classes)
+        return self.located(images, wanted, progress), wanted
+
+
+def chosen(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Which of so many classes are among the `labels` (n, k) of each image, bool (n, classes)."""
+    found = np.zeros((len(labels), classes), bool)
+    np.put_along_axis(found, labels, True, axis=1)
+    return found

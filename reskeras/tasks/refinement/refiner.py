@@ -64,21 +64,32 @@ class Refiner:
 
     def on(self, file: tf.Tensor, labels: tf.Tensor, boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Scores (k, count) and boxes (k, count, 4), clipped to the image, of one image file."""
+        return self.in_image(decode(file, self.plan.input_shape[-1]), labels, boxes)
+
+    def in_image(self, image: tf.Tensor, labels: tf.Tensor, boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """As `on`, of one uint8 (h, w, channels); the regions of one class at a time are in memory."""
+        spec = tf.TensorSpec
+        return tf.map_fn(
+            lambda row: self._of_class(image, *row),
+            (labels, boxes),
+            fn_output_signature=(spec(boxes.shape[1:2]), spec(boxes.shape[1:])),
+            parallel_iterations=1,
+        )
+
+    def _of_class(self, image: tf.Tensor, label: tf.Tensor, boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Scores (count,) and boxes (count, 4) of one class, a scalar int32."""
         (height, width, channels), spec = self.plan.input_shape, self.plan.spec
-        image, shape = decode(file, channels), tf.shape(boxes)
-        flat = tf.reshape(boxes, [-1, 4])
         regions = tf.map_fn(
             lambda box: warped(image, box, height, width),
-            flat,
+            boxes,
             fn_output_signature=tf.TensorSpec([height, width, channels]),
         )
         logits, deltas = self.networks(self.preprocessing.normalise(regions))
-        own = tf.repeat(labels, shape[1])
-        scores = tf.gather(tf.cast(logits, tf.float32), own, batch_dims=1)
+        scores = tf.gather(tf.cast(logits, tf.float32), label, axis=1)
         moves = tf.reshape(tf.cast(deltas, tf.float32), [-1, spec.boxes, 4])
-        moves = tf.gather(moves, own if spec.per_class else tf.zeros_like(own), batch_dims=1)
-        moved = clipped(decoded(moves * tf.constant(spec.deviations), flat), tf.shape(image)[:2])
-        return tf.reshape(tf.sigmoid(scores), shape[:2]), tf.reshape(moved, shape)
+        moves = tf.gather(moves, label if spec.per_class else 0, axis=1)
+        moved = clipped(decoded(moves * tf.constant(spec.deviations), boxes), tf.shape(image)[:2])
+        return tf.sigmoid(scores), moved
 
 
 def best_of(judged: Located, labels: np.ndarray, classes: int) -> Located:

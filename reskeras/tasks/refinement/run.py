@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from reskeras.caller_state import preserved
 from reskeras.data.source import Source
@@ -10,14 +11,17 @@ from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read
 from reskeras.networks.refiner import RefinerSpec
 from reskeras.networks.refiner_plan import lower_refiner
+from reskeras.tasks.detection.object_run import ObjectRun
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.localisation.evaluation import LocalisationEvaluation
 from reskeras.tasks.localisation.run import LocaliserRun
 from reskeras.tasks.refinement.refiner import Refiner
-from reskeras.tasks.run import Run
+
+if TYPE_CHECKING:
+    from reskeras.tasks.localisation.export import RefinerExporter
 
 
-class RefinerRun(Run[Objects]):
+class RefinerRun(ObjectRun):
     """A trained refiner."""
 
     task: ClassVar[str] = "refinement"
@@ -38,3 +42,18 @@ class RefinerRun(Run[Objects]):
     def judge(self, source: Source[Objects], images: Objects) -> LocalisationEvaluation:
         """Errors where the class is given, of the localiser's boxes by centre crops."""
         return self.localiser().judged_with(self, source, images)
+
+    def check_export(self, kinds: tuple[str, ...], tolerances: Mapping[str, float]) -> None:
+        """As any run on annotated images."""
+        from reskeras.tasks.localisation.export import RefinerExporter
+
+        RefinerExporter.check(kinds, tolerances)
+
+    def exporter(self, source: Source[Objects], tolerances: Mapping[str, float], timing: bool) -> RefinerExporter:
+        """Of `serving`, with the localiser whose boxes it judges in the same artefact."""
+        from reskeras.tasks.localisation.export import RefinerExporter, Weighted
+
+        own = Weighted(self.plan, read(self.model()), self.preprocessing())
+        first = self.localiser().weighted()
+        described = {"localiser": first, "refiner": own, "tolerances": tolerances, "timing": timing}
+        return RefinerExporter.of(self.folder, source, self.name, **described)

@@ -59,3 +59,9 @@ class RefinementTask(ObjectTask):
         from reskeras.tasks.localisation.page import page_of_localisers
 
         return page_of_localisers(runs)
+
+    def served_batches(self) -> tuple[int, ...]:
+        """Small ones: each image has hundreds of regions."""
+        from reskeras.export.server_files import DETECTOR_BATCHES
+
+        return DETECTOR_BATCHES

@@ -10,8 +10,7 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
 from reskeras.recipes.recipe import recipe
 from reskeras.tasks.detection.feed import DetectionFeed
-from reskeras.tasks.detection.object_feed import check_augment
-from reskeras.tasks.detection.objects import IGNORED, PADDING, held
+from reskeras.tasks.detection.objects import IGNORED, PADDING
 from reskeras.tasks.detection.opening import open_objects
 from reskeras.tasks.detection.placing import in_view
 from reskeras.training.strategy import Replicas, open_replicas
@@ -159,7 +158,7 @@ def test_some_images_are_used_of_every_class_the_seed_decides_which(source):
     few, more, other = (feed(source, images=count, seed=seed).train for count, seed in ((4, 0), (9, 0), (4, 1)))
     assert (few.count, more.count) == (4, 9)
     assert {*few.ids} < {*more.ids} < {*source.train.ids} and {*few.ids} != {*other.ids}
-    assert all(held(feed(source, images=2, seed=seed).train, 2).any(axis=0).all() for seed in range(8))
+    assert all(feed(source, images=2, seed=seed).train.held(2).any(axis=0).all() for seed in range(8))
     fed = feed(source, images=8, holdout=0.25)
     assert (fed.train.count, fed.watched.count, fed.watches) == (6, 2, "held-out")
     assert {*fed.train.ids, *fed.watched.ids} == {*feed(source, images=8).train.ids}
@@ -181,7 +180,7 @@ def test_of_an_object_that_is_cut_too_little_is_ignored():
 @pytest.mark.parametrize(
     ("augment", "message"),
     [
-        ({"mixup": 0.2}, "augment.mixup: only for classifiers"),
+        ({"mixup": 0.2}, "augment.mixup: not for detectors"),
         ({"pad_crop": 4}, "augment.pad_crop"),
         ({"random_resized_crop": {}}, "augment.random_resized_crop"),
         ({"rand_augment": {}}, "augment.rand_augment"),
@@ -190,10 +189,3 @@ def test_of_an_object_that_is_cut_too_little_is_ignored():
 def test_augmentation_for_classifiers_is_refused(source, augment, message):
     with pytest.raises(ReskerasError, match=message):
         feed(source, augment=augment).check()
-
-
-@pytest.mark.parametrize("field", ["rotate", "mosaic"])
-def test_what_needs_whole_images_is_refused_for_regions(field):
-    chosen = recipe("refiner", augment={field: {"rotate": 90, "mosaic": {}}[field]}).augment
-    with pytest.raises(ReskerasError, match=f"augment.{field}: only for detectors and localisers; here there are flip"):
-        check_augment(chosen)

@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,11 +10,12 @@ import tensorflow as tf
 from PIL import Image
 
 from reskeras.errors import ReskerasError
+from reskeras.graph.fold import folded_parts
 from reskeras.graph.weights import read, write
 from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.detector_plan import lower_detector
-from reskeras.tasks.detection.detection_proof import answers, compared, files_of, prove_detector
-from reskeras.tasks.detection.export import folded_detector
+from reskeras.tasks.detection.detection_proof import answers, compared, files_of, prove_boxes
+from reskeras.tasks.detection.export import DetectorExporter
 from reskeras.tasks.detection.model import Networks
 from tests.tasks.detection.scenes import annotated, detected
 from tests.tasks.detection.shapes import DETECTOR
@@ -62,16 +64,19 @@ def test_partners_are_each_others_nearest_of_the_same_class(found, difference, a
     assert measured == pytest.approx((difference, agreement), abs=1e-6)
 
 
-def test_a_detector_that_finds_nothing_proves_nothing():
-    scene = annotated([[(0, 0, 9, 9, 0)]])
+def test_a_detector_that_finds_nothing_proves_nothing(monkeypatch):
+    monkeypatch.setattr(DetectorExporter, "seen", lambda self, images: detected([]))
+    fields = {"plan": None, "weights": {}, "preprocessing": None}
+    exporter = DetectorExporter(Path("x"), "x", ["cat"], annotated([[(0, 0, 9, 9, 0)]]), **fields)
     with pytest.raises(ReskerasError, match="finds nothing in 1 test images") as caught:
-        prove_detector("serving", "x", 1, detected([]), detected([]), scene, ["cat"])
+        exporter.proof("serving", Path("x"), detected([]))
     assert caught.value.status == 1
 
 
 def test_too_few_partners_are_an_objection_of_their_own():
     scene = annotated([[(0, 0, 9, 9, 0)]])
-    proof = prove_detector("serving", "x", 1, detected([ROW, (0, 0, 0.5, 0, 0, 9, 9)]), detected([ROW]), scene, ["cat"])
+    found = detected([ROW, (0, 0, 0.5, 0, 0, 9, 9)])
+    proof = prove_boxes("serving", "x", 1, found, detected([ROW]), scene, (1.0, 1.0))
     assert not proof.holds
     assert proof.objection == "x has an agreement of 66.67%, less than 99%"
 
@@ -107,7 +112,7 @@ def test_folding_each_part_leaves_the_detector_the_same(changes):
             shift = generator.normal(0, 0.2, value.shape)
             weights[name] = np.float32(value + shift * 0.2 if scale is None else scale)
         write(part, {name: weights[name] for name in read(part)})
-    folded_plan, left = folded_detector(plan, weights)
+    folded_plan, left = folded_parts(plan, weights)
     folded = Networks(folded_plan)
     for part in folded.parts.values():
         write(part, {name: left[name] for name in read(part)})

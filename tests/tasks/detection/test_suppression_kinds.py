@@ -11,7 +11,8 @@ from reskeras.networks.detector_plan import lower_detector
 from reskeras.networks.overrides import laid_over
 from reskeras.tasks.detection.detection_evaluation import evaluate_detector
 from reskeras.tasks.detection.detector_inference import Detector
-from reskeras.tasks.detection.export import SavedDetector, ServedDetector
+from reskeras.tasks.detection.export import ServedDetector
+from reskeras.tasks.detection.served import SavedFinder
 from tests.tasks.detection.test_suppression import soft_loops
 
 KIND = {"detections.suppression": "gaussian", "detections.sigma": 0.4, "detections.class_agnostic": True}
@@ -55,7 +56,7 @@ def test_an_export_suppresses_as_keras_does(parts, files, detector_run, tmp_path
     weights, preprocessing, plan = parts
     classes = detector_run.folder.classes()
     served = ServedDetector(plan(**KIND), weights, preprocessing, classes)
-    saved = SavedDetector(write_saved_model(served, tmp_path, "soft", DETECTOR_BATCHES), classes)(files)
+    saved = SavedFinder(write_saved_model(served, tmp_path, "soft", DETECTOR_BATCHES), classes)(files)
     found = tf.function(Detector(plan(**KIND), weights, preprocessing).found)(files)
     hard = tf.function(Detector(plan(), weights, preprocessing).found)(files)
     for image in range(4):

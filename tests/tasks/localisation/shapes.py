@@ -1,4 +1,4 @@
-"""A localiser that learns squares and discs in seconds."""
+"""A localiser and a refiner that learn squares and discs in seconds."""
 
 import reskeras
 
@@ -12,9 +12,19 @@ SPEC = {
     "anchors": {"sizes": [10, 16, 24], "ratios": [1.0]},
     "sample": 64,
 }
-LEARNING = {"epochs": 30, "batch_size": 4, "learning_rate": 0.05, "precision": "float32"}
+LEARNING = {"epochs": 12, "batch_size": 4, "learning_rate": 0.05, "precision": "float32"}
 SHORT = {**LEARNING, "epochs": 2, "deterministic": True, "checkpoint_steps": 3}
 
 
 def train(data, spec=SPEC, **how):
     return reskeras.train(reskeras.LocaliserSpec.model_validate(spec), data, task="localisation", **how)
+
+
+REFINER = {"judge": {**SPEC["trunk"], "input_shape": [24, 24, 3]}, "count": 20, "regions": 8}
+REFINING = {**SHORT, "batch_size": 32, "learning_rate": 0.02}
+
+
+def refine(data, localiser, spec=REFINER, **how):
+    return reskeras.train(
+        reskeras.RefinerSpec.model_validate(spec), data, task="refinement", teacher=str(localiser.path), **how
+    )

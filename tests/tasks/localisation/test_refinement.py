@@ -24,7 +24,7 @@ from reskeras.tasks.refinement.warping import warped
 from reskeras.training.strategy import open_replicas
 from tests.tasks.detection.scenes import SIDE, annotated, drawn
 from tests.tasks.detection.test_feed import COLOURS
-from tests.tasks.localisation.shapes import LEARNING, SHORT, SPEC, train
+from tests.tasks.localisation.shapes import REFINER, REFINING, SHORT, SPEC, refine, train
 from tests.tasks.localisation.test_localiser import decoded_by_hand, iou, smooth
 from tests.tasks.localisation.test_localiser import encoded as encoded_by_hand
 from tests.training.test_resume import Failing, stopping_at
@@ -212,6 +212,8 @@ def test_regions_are_erased_with_the_mean_as_their_seed_says(data):
     [
         ({"scale": [0.5, 2]}, r"augment\.scale: not for refiners; they support flip, flip_rows, .* and erase"),
         ({"repeats": 2}, r"augment\.repeats: not for refiners"),
+        ({"rotate": 90}, r"augment\.rotate: not for refiners"),
+        ({"mosaic": {}}, r"augment\.mosaic: not for refiners"),
         ({"pad_crop": 4}, r"augment\.pad_crop: not for refiners"),
     ],
 )
@@ -274,21 +276,8 @@ def test_candidates_are_judged_as_one_by_one(per_class):
 
 # -- a whole training --------------------------------------------------------------------------------------------------
 
-REFINER = {"judge": {**SPEC["trunk"], "input_shape": [24, 24, 3]}, "count": 20, "regions": 8}
-FIELDS = {**SHORT, "batch_size": 32, "learning_rate": 0.02}
 
-
-def refine(data, localiser, spec=REFINER, **how):
-    return reskeras.train(
-        reskeras.RefinerSpec.model_validate(spec), data, task="refinement", teacher=str(localiser.path), **how
-    )
-
-
-def test_it_finds_more_than_the_localiser_alone(data, tmp_path):
-    run = train(data, out=tmp_path / "early", **{**LEARNING, "epochs": 10})
-    refined = refine(
-        data, run, {**REFINER, "regions": 24}, out=tmp_path / "run", **{**FIELDS, "epochs": 8, "learning_rate": 0.05}
-    )
+def test_it_finds_more_than_the_localiser_alone(run, refined, tmp_path):
     assert run.evaluate(split="train", refiner=refined).error < run.evaluate(split="train").error - 0.2
     alone, found = run.evaluate(), run.evaluate(refiner=refined)
     assert found.overlap > alone.overlap + 0.03 and "the best 20 boxes judged anew" in found.views
@@ -302,10 +291,10 @@ def test_it_finds_more_than_the_localiser_alone(data, tmp_path):
 
 
 def test_interrupted_it_goes_on_to_the_same_weights_with_the_same_localiser(run, data, tmp_path):
-    whole = refine(data, run, out=tmp_path / "whole", **FIELDS)
+    whole = refine(data, run, out=tmp_path / "whole", **REFINING)
     with pytest.raises(Failing):
-        refine(data, run, out=tmp_path / "run", callbacks=[stopping_at(7)], **FIELDS)
-    resumed = refine(data, run, out=tmp_path / "run", resume=True, **FIELDS)
+        refine(data, run, out=tmp_path / "run", callbacks=[stopping_at(7)], **REFINING)
+    resumed = refine(data, run, out=tmp_path / "run", resume=True, **REFINING)
     digests = [each.folder.provenance()["trained_sha256"] for each in (whole, resumed)]
     assert digests[0] == digests[1]
 

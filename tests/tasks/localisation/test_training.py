@@ -16,21 +16,6 @@ from tests.tasks.localisation.shapes import SHORT, SPEC, train
 from tests.training.test_resume import Failing, stopping_at
 
 
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory, data):
-    """A classifier of the same names, in another order, with the trunk's network: it learnt nothing about shapes."""
-    from PIL import Image
-
-    folder = tmp_path_factory.mktemp("classes")
-    for label, name in enumerate(("square", "disc")):
-        (folder / name).mkdir()
-        for number in range(10):
-            pixels = np.random.default_rng(number).integers(80 * label, 80 * label + 90, (40, 40, 3), np.uint8)
-            Image.fromarray(pixels).save(folder / name / f"{number}.png")
-    fields = {"epochs": 1, "batch_size": 8, "precision": "float32", "out": tmp_path_factory.mktemp("c") / "run"}
-    return reskeras.train(reskeras.network(**SPEC["trunk"]), f"folder:{folder}", **fields)
-
-
 def test_it_learns_where_squares_and_discs_are(run):
     rows, found = run.folder.metrics(), run.evaluate()
     assert found.error < 0.5 < found.overlap and found.error < min(found.centre, found.mean)

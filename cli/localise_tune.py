@@ -1,0 +1,36 @@
+"""`reskeras localise tune`: hyperparameter search over localisers and recipes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from reskeras.readers import OBJECTS, usages
+
+from .completion import complete_objects
+from .network_options import NetworkRequest, network_options
+from .search_options import search_as, searching_options
+
+
+@click.command(
+    "tune",
+    epilog="\b\nExamples:\n"
+    "  reskeras localise tune cifar-resnet-20 --input-shape 56x56x3 --space localiser --data digits-loc --epochs 5\n"
+    "  reskeras localise tune --show saved_models/tune-cifar-resnet-20-localiser-digits-loc",
+)
+@network_options(metavar="[LOCALISER]")
+@searching_options(
+    click.option(
+        "--data", metavar="SOURCE", shell_complete=complete_objects, help=f"Annotated images: {usages(OBJECTS)}."
+    ),
+    "localiser",
+    "val_localised, the share of right boxes on images held out",
+)
+def command(request: NetworkRequest, **asked: Any) -> None:
+    """Search SPACE for the best localiser and recipe, starting from LOCALISER.
+
+    Paths such as network.sample are of the localiser, network.trunk.depth of its trunk. Everything else is as in
+    `reskeras tune`; best.yaml is for `reskeras localise train`.
+    """
+    search_as("localisation", request, **asked)

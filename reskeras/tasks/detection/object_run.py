@@ -1,0 +1,54 @@
+"""What runs on annotated images have in common: how they are exported."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar
+
+from reskeras.caller_state import preserved
+from reskeras.export.proof import Proof
+from reskeras.tasks.detection.objects import Objects
+from reskeras.tasks.run import Run
+
+if TYPE_CHECKING:
+    from reskeras.data.source import Source
+    from reskeras.tasks.detection.boxes_export import BoxesExporter
+
+
+class ObjectRun(Run[Objects]):
+    """A trained run that finds boxes. `kinds` are the artefacts that it is exported as where none is named."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("serving",)
+
+    @preserved()
+    def export(
+        self,
+        *kinds: str,
+        data: str | None = None,
+        data_dir: str | Path | None = None,
+        tolerances: Mapping[str, float] = MappingProxyType({}),
+        timing: bool = True,
+        tell: Callable[[str], None] = lambda note: None,
+    ) -> list[Proof]:
+        """Artefacts, each verified on real test images: by default those of `kinds`. `serving` is a SavedModel that
+        takes image files and returns boxes, scores and class names; for the others see the kind of run.
+
+        `tolerances` are by kind: how much a probability, or a corner as a share of the image's longer side, may differ.
+        `tell` gets each kind as it begins. An artefact that differs by more is moved aside, with a ReskerasError
+        (status 1).
+        """
+        kinds = kinds or self.kinds
+        self.check_export(kinds, tolerances)
+        self.folder.model_file  # noqa: B018 - raises before the data is opened
+        return self.exporter(self.source(data, data_dir), tolerances, timing).export(kinds, tell)
+
+    @abstractmethod
+    def check_export(self, kinds: tuple[str, ...], tolerances: Mapping[str, float]) -> None:
+        """ReskerasError (status 2) for artefacts that there cannot be."""
+
+    @abstractmethod
+    def exporter(self, source: Source[Objects], tolerances: Mapping[str, float], timing: bool) -> BoxesExporter:
+        """What exports the best model, verified on test images of `source`."""
