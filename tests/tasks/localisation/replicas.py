@@ -1,11 +1,12 @@
-"""A localiser and a refiner trained on one device and on two; run as a script by test_replicas.py: devices are fixed
-once TensorFlow starts.
+"""A localiser, or a refiner of its boxes, trained on so many devices; run as a script by test_replicas.py: devices are
+fixed once TensorFlow starts, and one process has one strategy.
 
-Arguments: a folder for the runs, data, and the number of devices.
+Arguments: a folder for the runs, data, the kind, and the number of devices.
 """
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 from tests.tasks.localisation.shapes import LEARNING, REFINING, refine, train
 
@@ -13,18 +14,14 @@ COMMON = {"epochs": 1, "deterministic": True, "sync_bn": True, "augment": {"flip
 
 
 def main():
-    out, data, devices = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    how = {**COMMON, "strategy": "mirrored", "devices": devices} if devices > 1 else {**COMMON, "strategy": "one"}
-    first = out / "localiser-1"
-    made = train(data, out=out / f"localiser-{devices}", **{**LEARNING, **how})
-    refine(data, made if devices == 1 else Known(first), out=out / f"refiner-{devices}", **{**REFINING, **how})
-
-
-class Known:
-    """The localiser that was trained on one device."""
-
-    def __init__(self, path):
-        self.path = path
+    out, data, kind, devices = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+    how = {**COMMON, "out": out / f"{kind}-{devices}", "strategy": "one"}
+    if devices > 1:
+        how |= {"strategy": "mirrored", "devices": devices}
+    if kind == "localiser":
+        train(data, **{**LEARNING, **how})
+    else:
+        refine(data, SimpleNamespace(path=out / "localiser-1"), **{**REFINING, **how})
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -75,9 +76,9 @@ def test_scanned_they_train(data, tmp_path):
 
 @pytest.mark.slow
 def test_two_replicas_equal_one(data, tmp_path):
-    for devices in (1, 2):
+    for kind, devices in product(("localiser", "refiner"), ("1", "2")):
         done = subprocess.run(
-            [sys.executable, "-m", "tests.tasks.localisation.replicas", tmp_path, data, str(devices)],
+            [sys.executable, "-m", "tests.tasks.localisation.replicas", tmp_path, data, kind, devices],
             cwd=ROOT,
             capture_output=True,
             text=True,
