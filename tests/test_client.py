@@ -179,7 +179,7 @@ def test_rows_that_are_no_classes_are_refused(image, row):
 def test_rows_that_are_no_objects_are_refused(image, change):
     row = FOUND[:-1] + f", {change}}}"  # of keys that come twice, the last counts
     with Hostile(predictions(row)) as server:
-        assert "is it a detector exported by reskeras?" in refused(server, image, "detect")[0]
+        assert "is it a detector or localiser exported by reskeras?" in refused(server, image, "detect")[0]
 
 
 @pytest.mark.parametrize(

@@ -267,7 +267,7 @@ class TestCompletion:
             (["show", "cifar-resnet-12"], ["cifar-resnet-1202"]),
             (["train", "--recipe", "modern-c"], ["modern-cifar"]),
             (["tune", "--space", "ski"], ["skips"]),
-            (["reproduce", "v1-table-1"], ["v1-table-1"]),
+            (["reproduce", "v1-table-1"], ["v1-table-1", "v1-table-13"]),
             (["diff", "resnet-50", "preact-50"], ["preact-50"]),
             (["train", "--data", "cifar100"], ["cifar100"]),
             (["detect", "show", "preact-101"], ["preact-101"]),

@@ -170,7 +170,7 @@ def small(monkeypatch):
                 "rows": [
                     {
                         "row": name,
-                        "network": {"family": "cifar", "depth": 8, **NETWORKS[name]},
+                        "network": {"family": "cifar", "stages": [1], **NETWORKS[name]},
                         "budget": {"turn": turn, "seeds": seeds},
                     }
                     for name, turn, seeds in rows
