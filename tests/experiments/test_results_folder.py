@@ -27,8 +27,8 @@ def written(tmp_path_factory):
     suite = place / "mine.yaml"
     suite.write_text(
         "title: t\nsource: s\nexpects: e\nprotocol: cifar\nmeasures: [test_error, training_error, response]\nrows:\n"
-        "  - {row: plain 8, network: {family: cifar, depth: 8, shortcut: none}, published: {test_error: 8.75}}\n"
-        "  - {row: -resnet, network: {family: cifar, depth: 8}}\n"
+        "  - {row: plain 8, network: {family: cifar, stages: [1], shortcut: none}, published: {test_error: 8.75}}\n"
+        "  - {row: -resnet, network: {family: cifar, stages: [1]}}\n"
         "findings: [{less: -resnet, more: plain 8, by: response, says: Residual nets respond less.}]\n"
     )
     result = reskeras.reproduce(suite, "smoke", seeds=2, out=place / "out")

@@ -140,7 +140,7 @@ def test_float16_has_the_gradients_of_float32(kind):
     assert norms[1] == pytest.approx(norms[0], rel=0.02)
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["binary_cross_entropy", "{kind: focal, sum_classes: true}"])
 def test_two_replicas_equal_one(loss, tmp_path):
     fields = f"{{loss: {loss}, label_smoothing: 0.1, class_weights: balanced}}"

@@ -144,6 +144,7 @@ def test_a_named_source_handed_over_is_opened_by_its_name_later(tmp_path):
     assert reskeras.Run(run.path).evaluate(reskeras.source("digits@100")).images == 359
 
 
+@pytest.mark.slow
 def test_every_room_takes_them(of_arrays, tmp_path):
     data = ((TRAIN[0], TRAIN[1]), TEST)
     again = reskeras.Run(of_arrays.path)

@@ -290,6 +290,7 @@ def test_it_finds_more_than_the_localiser_alone(run, refined, tmp_path):
     assert f"{found.error:.2%}" in page
 
 
+@pytest.mark.slow
 def test_interrupted_it_goes_on_to_the_same_weights_with_the_same_localiser(run, data, tmp_path):
     whole = refine(data, run, out=tmp_path / "whole", **REFINING)
     with pytest.raises(Failing):
