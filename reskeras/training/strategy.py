@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 
 import tensorflow as tf
 
@@ -84,7 +85,14 @@ def open_replicas(name: str = "auto", devices: int | None = None, tell: Tell = l
         return Replicas(tf.distribute.get_strategy())
     if name == "multi-worker" and (here := cluster()):
         return Replicas(_cluster_strategy(here, len(gpus), tell), here.index, len(here.workers), here)
-    return Replicas(tf.distribute.MirroredStrategy(_mirrored_devices(len(gpus), devices)))
+    return Replicas(_mirrored(*_mirrored_devices(len(gpus), devices)))
+
+
+@cache
+def _mirrored(*devices: str) -> tf.distribute.Strategy:
+    """One strategy for all trainings of a process: each counts its reductions from the same number on, and TensorFlow
+    refuses one of another shape than an earlier strategy's of that number."""
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def _cluster_strategy(here: Cluster, gpus: int, tell: Tell) -> tf.distribute.Strategy:

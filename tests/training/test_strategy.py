@@ -53,6 +53,28 @@ def alone(tmp_path_factory):
     return reskeras.Run(out)
 
 
+SEVERAL = """
+import sys, reskeras
+for units in (1, 2):
+    net = reskeras.network(family="cifar", stages=[units], width_factor=0.25)
+    reskeras.train(net, "digits@40", out=f"{sys.argv[1]}/{units}", epochs=1, batch_size=20, devices=2)
+"""
+
+
+def test_a_process_trains_one_network_after_the_other(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", SEVERAL, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert reskeras.Run(tmp_path / "2").folder.provenance()["replicas"] == 2
+
+
 def test_two_replicas_with_common_statistics_equal_one(alone, tmp_path):
     done = trained_on(tmp_path / "two", "mirrored", 2, "{sync_bn: true}")
     assert done.returncode == 0, done.stderr

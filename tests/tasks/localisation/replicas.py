@@ -1,5 +1,5 @@
 """A localiser, or a refiner of its boxes, trained on so many devices; run as a script by test_replicas.py: devices are
-fixed once TensorFlow starts, and one process has one strategy.
+fixed once TensorFlow starts.
 
 Arguments: a folder for the runs, data, the kind, and the number of devices.
 """
