@@ -88,6 +88,8 @@ class LocaliserRun(ObjectRun):
         are those of `localiser`. `progress` gets the looks done, of how many, `tell` the notes about the images.
         """
         source = self.source(data, data_dir)
+        if unseen := views.unseen(self.plan.spec.shorter, self.folder.recipe().augment.scale or (1.0, 1.0)):
+            tell(unseen)
         images, train = self.images(source, split, tell), source.training_images("train")
         known, stages = _classifier(classifier), self._stages(views, others, refiner)
         guesses = None if known is None else _guesses(known, images, self)

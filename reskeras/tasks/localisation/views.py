@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from reskeras.errors import ReskerasError
 
 LARGEST = 4096  # pixels of a shorter side
+ALIKE = 1.15  # by which a scale may be outside those of a training
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,18 @@ class LocaliserViews:
             raise ReskerasError(f"dense: {listed}: should be increasing numbers of pixels, such as 224,256,384")
         if any(not 8 <= pixels <= LARGEST for pixels in self.dense):
             raise ReskerasError(f"dense: {listed}: should be between 8 and {LARGEST} pixels")
+
+    def unseen(self, shorter: int, scales: tuple[float, float]) -> str:
+        """A note on scales unlike those of a training on images of this shorter side, scaled by a factor in `scales`;
+        empty where there are none."""
+        low, high = shorter * scales[0] / ALIKE, shorter * scales[1] * ALIKE
+        if not (odd := [pixels for pixels in self.dense if not low <= pixels <= high]):
+            return ""
+        seen = f"{shorter * scales[0]:.0f} to {shorter * scales[1]:.0f}" if scales[0] < scales[1] else str(shorter)
+        return (
+            f"dense: {', '.join(map(str, odd))}: the localiser was trained at a shorter side of {seen} pixels, and may "
+            "be sure of wrong boxes at others; augment.scale in its recipe trains it at several"
+        )
 
     def describe(self) -> str:
         """The views in a few words."""

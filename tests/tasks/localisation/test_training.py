@@ -74,6 +74,16 @@ def test_the_commands_tell_what_python_tells(run, classifier, tmp_path):
     )
 
 
+def test_scales_that_training_has_not_seen_are_told(run):
+    told = []
+    run.evaluate(views=LocaliserViews((40, 60)), tell=told.append)
+    assert run.plan.spec.shorter == 46
+    assert [note for note in told if note.startswith("dense: 60: ")] and "a shorter side of 46 pixels" in told[0]
+    assert LocaliserViews((40, 52)).unseen(46, (1.0, 1.0)) == LocaliserViews((32, 76)).unseen(46, (0.75, 1.5)) == ""
+    assert "46 pixels" in LocaliserViews((39, 54)).unseen(46, (1.0, 1.0))
+    assert "of 34 to 69 pixels" in LocaliserViews((20,)).unseen(46, (0.75, 1.5))
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [
