@@ -26,7 +26,7 @@ COMMANDS = {
     epilog="\b\nExamples:\n"
     "  reskeras localise train cifar-resnet-20 --input-shape 56x56x3 --data digits-loc\n"
     "  reskeras localise refine cifar-resnet-20 --teacher saved_models/where --data digits-loc\n"
-    "  reskeras localise evaluate saved_models/cifar-resnet-20-localiser-digits-loc --dense 56,64,80\n"
+    "  reskeras localise evaluate saved_models/cifar-resnet-20-localiser-digits-loc --dense 56,64\n"
     "  reskeras localise predict saved_models/cifar-resnet-20-localiser-digits-loc seven.png --out found",
 )
 @click.pass_context

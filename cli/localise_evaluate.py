@@ -17,7 +17,7 @@ from .run_options import data_options, run_argument
     "evaluate",
     epilog="\b\nExamples:\n"
     "  reskeras localise evaluate saved_models/cifar-resnet-20-localiser-digits-loc\n"
-    "  reskeras localise evaluate saved_models/cifar-resnet-20-localiser-digits-loc --dense 56,64,80\n"
+    "  reskeras localise evaluate saved_models/cifar-resnet-20-localiser-digits-loc --dense 56,64\n"
     "  reskeras localise evaluate saved_models/where --refiner saved_models/refined\n"
     "  reskeras localise evaluate saved_models/where --classifier saved_models/what --json",
 )
