@@ -102,7 +102,7 @@ class LocaliserRun(ObjectRun):
     def predict(
         self,
         paths: str | Path | Sequence[str | Path],
-        top: int = 1,
+        top: int | None = None,
         views: LocaliserViews = LocaliserViews(),
         refiner: Several[RefinerRun] = (),
         classifier: Classifier = None,
@@ -114,9 +114,9 @@ class LocaliserRun(ObjectRun):
         progress: Callable[[int, int], None] = lambda done, of: None,
     ) -> list[ImageDetections]:
         """Where objects are in image files: for each file, in order, an ImageDetections of Locations. They are of
-        `classes`, if given; else of the `top` classes that `classifier`, a run of the same classes, gives the image,
-        most probable first; and without one of those whose boxes are likeliest. `views`, `refiner` and `others` are
-        those of `evaluate`, `places` what is written.
+        `classes`, if given; else of the `top` classes, by default one, that `classifier`, a run of the same classes,
+        gives the image, most probable first; and without one of those whose boxes are likeliest. `views`, `refiner` and
+        `others` are those of `evaluate`, `places` what is written.
 
         A file that cannot be read raises ReskerasError, and nothing is written; with `broken`, which is called with the
         path and the error, the others are still looked at. `progress` gets the looks done, of how many.
@@ -162,9 +162,9 @@ class LocaliserRun(ObjectRun):
         opened = self._opened("refiner", RefinerRun, refiners)
         return Stages(self.localiser(views, others), tuple(each.refiner() for each in opened))
 
-    def _opened(self, what: str, kind: Callable[[str | Path], Any], given: Several[Any]) -> list[Any]:
+    def _opened(self, what: str, kind: type[ObjectRun], given: Several[Any]) -> list[Any]:
         """The runs that are given as such or by their folders. ReskerasError (status 2) for one of other classes."""
-        runs = [kind(each) if isinstance(each, str | Path) else each for each in _listed(given)]
+        runs = [kind.named_by(what, each) if isinstance(each, str | Path) else each for each in _listed(given)]
         for each in runs:
             if each.folder.classes() != self.folder.classes():
                 raise ReskerasError(f"{what}: {each.path} has other classes than {self.path}, or in another order")
@@ -178,7 +178,7 @@ def _listed(given: Several[Any]) -> list[Any]:
 def _classifier(classifier: Classifier) -> ClassifierRun | None:
     from reskeras.tasks.classification.run import ClassifierRun
 
-    return ClassifierRun(classifier) if isinstance(classifier, str | Path) else classifier
+    return ClassifierRun.named_by("classifier", classifier) if isinstance(classifier, str | Path) else classifier
 
 
 def check_classes(classifier: ClassifierRun, run: LocaliserRun) -> None:

@@ -101,14 +101,10 @@ class RefinerJob(ObjectJob):
         path = self.recipe.teacher
         if path is None:
             raise ReskerasError("teacher: a refiner learns from the boxes of a localiser; set teacher to its run")
-        try:
-            run = LocaliserRun(path)
-            found = run.localiser()
-        except ReskerasError as error:
-            raise ReskerasError(f"teacher: {str(error).removeprefix('run: ')}", error.status) from error
+        run = LocaliserRun.named_by("teacher", path)
         if run.folder.classes() != list(self.source.classes):
             raise ReskerasError(f"teacher: {path} has other classes than {self.source.name}, or in another order")
-        return found
+        return run.localiser()
 
     @property
     def looks(self) -> int:

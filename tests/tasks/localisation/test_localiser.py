@@ -230,6 +230,11 @@ def test_kinds_of_specs_are_told_apart(tmp_path):
     assert localiser(str(file)).sparse() == {"trunk": {"family": "cifar", "depth": 8}, "sample": 16}
 
 
+def test_a_stage_that_there_is_not_is_refused_by_its_field():
+    with pytest.raises(ReskerasError, match="shared: 'stage3' is not one of stem, stage1, stage2"):
+        plan_of(shared="stage3")
+
+
 @pytest.mark.parametrize("dense", [(64, 48), (2,), (9000,)])
 def test_views_that_mean_nothing_are_refused(dense):
     with pytest.raises(ReskerasError, match="dense: "):

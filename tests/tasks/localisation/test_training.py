@@ -66,6 +66,7 @@ def test_the_commands_tell_what_python_tells(run, classifier, tmp_path):
     shown = printed("localise", "evaluate", run.path, "--dense", "40,56")
     found = run.evaluate(views=LocaliserViews((40, 56)))
     assert "dense, shorter sides 40, 56" in shown and f"{found.error:.2%}" in shown and "square" in shown
+    assert "val_localised" in printed("report", run.path, "--out", tmp_path / "told.html")
     page = reskeras.write_report(run.path, out=tmp_path / "page.html").read_text()
     assert "error of the middle half" in page and f"{run.evaluate().error:.2%}" in page
     assert page.count("with its boxes drawn in") >= 8 and "Surest mistakes" in page
