@@ -107,7 +107,7 @@ def _explain(schema: dict, error: ErrorDetails, where: str, lines: Lines) -> Res
 def _explain_key(path: tuple, error: ErrorDetails, where: str, lines: Lines) -> ReskerasError:
     message = EXPECTED.get(error["type"], "is not a valid name")
     hint = "; put it in quotes" if error["type"] == "string_type" else ""
-    place = _place(path, where, lines)
+    place = _place((*path[:-1], str(path[-1])), where, lines)  # lines have names as they are written
     inside = f" (in {place})" if place else ""
     return ReskerasError(f"{'.'.join(map(str, path[:-1]))}: the name {shown(error['input'])} {message}{hint}{inside}")
 
