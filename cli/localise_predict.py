@@ -99,7 +99,7 @@ def command(
     def ask(files: Sequence[Path], broken: Broken) -> Sequence[Any]:
         with progress("looking for objects") as shown:
             found = opened.predict(files, top, broken=broken, classes=named, places=places, progress=shown, **looked)
-        if named is None and looked["classifier"] is None:
+        if found and named is None and looked["classifier"] is None:
             note("note: without --classifier or --classes, the class is that of the likeliest box", err=True)
         return found
 

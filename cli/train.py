@@ -35,7 +35,7 @@ from .training_options import DISTILLATION, TrainingRequest, training_options
     default="classification",
     show_default=True,
     metavar="TASK",
-    help="Task to train for; for detection see reskeras detect.",
+    help="Task to train for; for others see reskeras detect and reskeras localise.",
 )
 @training_options(
     recipe="the one in NETWORK's file, else quick",

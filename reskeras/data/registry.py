@@ -153,8 +153,8 @@ def _check_kind(name: str) -> None:
     """ReskerasError with advice for what is most often mistaken for a source of classified images."""
     if name.partition(":")[0] in kinds_of(OBJECTS) - kinds_of(CLASSES):
         raise ReskerasError(
-            f"data: {name} has annotated images, which are for detectors: see reskeras detect --help; "
-            f"a classifier of what they show takes classes:{name}"
+            f"data: {name} has annotated images, which are for detectors and localisers: see reskeras detect and "
+            f"reskeras localise; a classifier of what they show takes classes:{name}"
         )
     if not name or "\0" in name or any(reader.takes(name) for reader in readers_of(CLASSES)):
         return

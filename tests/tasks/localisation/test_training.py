@@ -88,7 +88,9 @@ def test_wrong_requests_are_told(run, words, why):
 
 
 def test_classes_that_differ_and_images_without_objects_are_refused(run, trained, data, tmp_path):
-    with pytest.raises(ReskerasError, match=r"classifier: .* has other classes than .*: disc, square is not in both"):
+    with pytest.raises(
+        ReskerasError, match=r"classifier: .* has other classes than .*: it lacks disc, square and adds"
+    ):
         run.evaluate(classifier=trained.path)
     folder = shapes_folder(tmp_path / "voc", train=4, test=2)
     [first, *_] = sorted((folder / "Annotations").iterdir())
