@@ -6,7 +6,7 @@ import click
 
 from .network_options import NetworkRequest, network_options
 from .train import train_as
-from .training_options import TrainingRequest, objects_option, training_options
+from .training_options import OF_OBJECTS, TrainingRequest, objects_option, training_options
 
 
 @click.command(
@@ -24,6 +24,7 @@ from .training_options import TrainingRequest, objects_option, training_options
     recipe="the one in DETECTOR's file, else detector",
     start="Start from the weights and preprocessing of this run, a classifier's or a detector's, and from its network "
     "unless DETECTOR is given. Batch norm is then frozen unless the recipe or --no-frozen-bn says otherwise.",
+    losses=OF_OBJECTS,
 )
 def command(request: NetworkRequest, data: str, training: TrainingRequest) -> None:
     """Train a Faster R-CNN DETECTOR on annotated images by a recipe, proposals and regions jointly.

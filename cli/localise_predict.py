@@ -51,9 +51,7 @@ ANSWERS = AnswerFormat(TITLES, _rows, echo_locations)
     "paths", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True), metavar="[RUN] IMAGE..."
 )
 @served_options
-@click.option(
-    "--top", type=click.IntRange(1, 1000), default=1, show_default=True, metavar="K", help="Number of classes to tell."
-)
+@click.option("--top", type=click.IntRange(1, 1000), metavar="K", help="Number of classes to tell.  [default: 1]")
 @click.option("--classes", metavar="NAME,...", help="Say where these classes are, instead of the likeliest.")
 @locating_options("A classifier of the same classes, which says the classes of an image.")
 @written_options("Write the images with boxes drawn in and detections.json, in COCO format, to this new folder.")
@@ -61,7 +59,7 @@ ANSWERS = AnswerFormat(TITLES, _rows, echo_locations)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
     paths: tuple[Path, ...],
-    top: int,
+    top: int | None,
     classes: str | None,
     looked: dict[str, Any],
     written: dict[str, Path | None],
@@ -89,7 +87,7 @@ def command(
             )
         if looked["views"].dense or any(written.values()):
             raise click.UsageError("--url answers on the centre crop and writes nothing but --csv and --json")
-        ANSWERS.tell(paths, lambda files, broken: _first(served.detect(files, broken), top), csv, as_json)
+        ANSWERS.tell(paths, lambda files, broken: _first(served.detect(files, broken), top or 1), csv, as_json)
         return
     run, paths = run_and_images(paths)
     from reskeras.tasks.detection.detections_folder import Places
@@ -101,7 +99,7 @@ def command(
     def ask(files: Sequence[Path], broken: Broken) -> Sequence[Any]:
         with progress("looking for objects") as shown:
             found = opened.predict(files, top, broken=broken, classes=named, places=places, progress=shown, **looked)
-        if named is None and looked["classifier"] is None:
+        if found and named is None and looked["classifier"] is None:
             note("note: without --classifier or --classes, the class is that of the likeliest box", err=True)
         return found
 

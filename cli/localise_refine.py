@@ -6,7 +6,7 @@ import click
 
 from .network_options import NetworkRequest, network_options
 from .train import train_as
-from .training_options import TrainingRequest, objects_option, training_options
+from .training_options import OF_OBJECTS, TrainingRequest, objects_option, training_options
 
 
 @click.command(
@@ -21,6 +21,8 @@ from .training_options import TrainingRequest, objects_option, training_options
     recipe="the one in REFINER's file, else refiner",
     start="Start from the weights and preprocessing of this run, a classifier's or a refiner's, and from its network "
     "unless REFINER is given.",
+    losses=OF_OBJECTS,
+    teacher="The trained localiser whose boxes are judged, unless the recipe names it.",
 )
 def command(request: NetworkRequest, data: str, training: TrainingRequest) -> None:
     """Train a REFINER (v1 appendix C, RoI-centric R-CNN): the best boxes of each class that an image holds, by the

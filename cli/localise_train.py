@@ -6,7 +6,7 @@ import click
 
 from .network_options import NetworkRequest, network_options
 from .train import train_as
-from .training_options import TrainingRequest, objects_option, training_options
+from .training_options import OF_OBJECTS, TrainingRequest, objects_option, training_options
 
 
 @click.command(
@@ -22,6 +22,7 @@ from .training_options import TrainingRequest, objects_option, training_options
     recipe="the one in LOCALISER's file, else localiser",
     start="Start from the weights and preprocessing of this run, a classifier's or a localiser's, and from its network "
     "unless LOCALISER is given.",
+    losses=OF_OBJECTS,
 )
 def command(request: NetworkRequest, data: str, training: TrainingRequest) -> None:
     """Train a LOCALISER on annotated images by a recipe: a proposal network with a probability and a box for every

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from reskeras.tasks.run import Run
 
 
-LOGS = [f"{images}{name}" for images in ("", "val_") for name in ("loss", "accuracy", "average_precision")]
+LOGS = [f"{images}{name}" for images in ("", "val_") for name in ("loss", "accuracy", "average_precision", "localised")]
 
 
 @click.command(

@@ -9,7 +9,7 @@ from reskeras.readers import CLASSES, usages
 from .completion import complete_data
 from .network_options import NetworkRequest, network_options
 from .output import note
-from .training_options import TrainingRequest, training_options
+from .training_options import DISTILLATION, TrainingRequest, training_options
 
 
 @click.command(
@@ -35,11 +35,12 @@ from .training_options import TrainingRequest, training_options
     default="classification",
     show_default=True,
     metavar="TASK",
-    help="Task to train for; for detection see reskeras detect.",
+    help="Task to train for; for others see reskeras detect and reskeras localise.",
 )
 @training_options(
     recipe="the one in NETWORK's file, else quick",
     start="Start from the weights and preprocessing of this run, and from its network unless NETWORK is given.",
+    teacher=DISTILLATION,
 )
 def command(request: NetworkRequest, data: str, task: str, training: TrainingRequest) -> None:
     """Train NETWORK on images by a recipe.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -82,10 +82,17 @@ class TrainingRequest:
         check_suites([result])
 
 
-def training_options(recipe: str, start: str) -> Callable[[Command], Command]:
+DISTILLATION = "Learn from the outputs of this trained run too: distillation (see the recipe)."
+OF_OBJECTS = ("auto", "focal")  # losses on annotated images
+
+
+def training_options(
+    recipe: str, start: str, losses: Sequence[str] = tuple(LOSSES), teacher: str | None = None
+) -> Callable[[Command], Command]:
     """Give a command the flags of a training, as one parameter `training`, a TrainingRequest.
 
-    `recipe` and `start` are help texts: the default recipe, and what a run to start from provides.
+    `recipe`, `start` and `teacher` are help texts: the default recipe, what a run to start from provides, and what
+    another one teaches; None where that is refused. `losses` are the kinds to choose from.
     """
 
     def decorate(command: Command) -> Command:
@@ -101,7 +108,9 @@ def training_options(recipe: str, start: str) -> Callable[[Command], Command]:
             return command(training=request, **parameters)
 
         decorated: Command = with_training
-        for decorator in reversed([*_flags_of_what(recipe, start), *_flags_of_recipe(), *_flags_of_how()]):
+        for decorator in reversed(
+            [*_flags_of_what(recipe, start), *_flags_of_recipe(losses, teacher), *_flags_of_how()]
+        ):
             decorated = decorator(decorated)
         return decorated
 
@@ -160,7 +169,7 @@ def _flags_of_what(recipe: str, start: str) -> list[Callable[[Command], Command]
     ]
 
 
-def _flags_of_recipe() -> list[Callable[[Command], Command]]:
+def _flags_of_recipe(losses: Sequence[str], teacher: str | None) -> list[Callable[[Command], Command]]:
     """The flags that override fields of the recipe."""
     return [
         click.option(
@@ -181,10 +190,8 @@ def _flags_of_recipe() -> list[Callable[[Command], Command]]:
             help="Multiply the learning rate of weights with matching names, as in 'stage1_*=0.1'; may be repeated.",
         ),
         _instead("--images", int, "N", "Train on N of the training images, stratified by class and drawn by the seed."),
-        _instead(
-            "--teacher", str, "RUN", "Learn from the outputs of this trained run too: distillation (see the recipe)."
-        ),
-        _instead("--loss", str, "LOSS", f"{', '.join(LOSSES)}; overrides the recipe's."),
+        click.option("--teacher", metavar="RUN", hidden=teacher is None, help=teacher),
+        _instead("--loss", str, "LOSS", f"{', '.join(losses)}; overrides the recipe's."),
         _instead("--optimizer", str, "KIND", f"{', '.join(OPTIMIZERS)}; overrides the recipe's."),
         _instead("--epochs", int),
         _instead("--batch-size", int),

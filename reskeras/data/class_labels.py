@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from reskeras.errors import unknown
+from reskeras.errors import ReskerasError, unknown
+from reskeras.printable import few
+
+MOST_NAMED = 5  # classes in a message
 
 
 def members(labels: np.ndarray) -> list[np.ndarray]:
@@ -48,3 +51,25 @@ def named_weights(weights: Mapping[str, float], classes: Sequence[str]) -> np.nd
         if name not in classes:
             raise unknown("class_weights", name, classes)
     return np.array([weights.get(name, 1.0) for name in classes], np.float32)
+
+
+def other_classes(classes: Sequence[str], wanted: Sequence[str]) -> str:
+    """How `classes` differ from the `wanted` ones, in words; empty where only their order does.
+
+    >>> other_classes(["a", "b"], ["b", "c"])
+    'lacks c and adds a'
+    """
+    lacking, added = [name for name in wanted if name not in {*classes}], {*classes} - {*wanted}
+    parts = [
+        f"{word} {few(names, MOST_NAMED)}" for word, names in (("lacks", lacking), ("adds", sorted(added))) if names
+    ]
+    return " and ".join(parts)
+
+
+def check_classes(field: str, path: object, classes: Sequence[str], of: object, wanted: Sequence[str]) -> None:
+    """ReskerasError (status 2), of `field`, for a run at `path` whose `classes` are not those `wanted`, in the order
+    that `of` has them."""
+    if differ := other_classes(classes, wanted):
+        raise ReskerasError(f"{field}: {path} has other classes than {of}: it {differ}")
+    if [*classes] != [*wanted]:
+        raise ReskerasError(f"{field}: {path} has the classes of {of} in another order")

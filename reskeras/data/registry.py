@@ -21,6 +21,7 @@ from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.readers import (
     CLASSES,
     OBJECTS,
+    READERS,
     Plugin,
     Reader,
     ignored_plugins,
@@ -52,6 +53,10 @@ def named_reader(name: str, annotation: str) -> tuple[str, Reader]:
         return name, reader
     if found := kind_of_folder(name, annotation):
         return f"{found.kind}:{name}", found
+    if annotation == OBJECTS and name and "\0" not in name and (place := Path(name).expanduser()).exists():
+        formats = ", ".join(each.title for each in READERS if each.annotation == OBJECTS and each.recogniser)
+        what = "a folder without annotations that are recognised" if place.is_dir() else "a file"
+        raise ReskerasError(f"data: {name} is {what}; give the folder of a set in one of the formats {formats}")
     raise unknown("data", name, [each.usage for each in readers_of(annotation)])
 
 
@@ -148,8 +153,8 @@ def _check_kind(name: str) -> None:
     """ReskerasError with advice for what is most often mistaken for a source of classified images."""
     if name.partition(":")[0] in kinds_of(OBJECTS) - kinds_of(CLASSES):
         raise ReskerasError(
-            f"data: {name} has annotated images, which are for detectors: see reskeras detect --help; "
-            f"a classifier of what they show takes classes:{name}"
+            f"data: {name} has annotated images, which are for detectors and localisers: see reskeras detect and "
+            f"reskeras localise; a classifier of what they show takes classes:{name}"
         )
     if not name or "\0" in name or any(reader.takes(name) for reader in readers_of(CLASSES)):
         return

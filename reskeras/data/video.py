@@ -205,7 +205,7 @@ def _told(path: Path, av: Any) -> Iterator[list[int]]:
     except av.FFmpegError as error:
         if isinstance(error, OSError) and error.errno is not None and 0 < error.errno < 1000:
             raise failure(f"video: {path} cannot be read: {reason(error)}") from error
-        what = f"is broken at frame {at[0]:,}" if at else "is no video, or broken"
+        what = f"is broken at frame {at[0]:,}" if at else "is not a video, or is broken"
         raise failure(f"video: {path} {what}: {error.strerror}") from error
 
 

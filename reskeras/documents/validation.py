@@ -31,6 +31,7 @@ EXPECTED = {
     "string_pattern_mismatch": "should be letters, digits, dots, dashes and underscores, in the form {pattern}",
     "invalid_key": "is not the name of a field",
 }
+KEY = "[key]"  # the last part of a place where a name in a mapping is wrong, not what it is given
 BOUNDS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
 
@@ -75,6 +76,8 @@ def _without_branches(schema: dict, loc: tuple, data: Any) -> tuple:
 
 def _explain(schema: dict, error: ErrorDetails, where: str, lines: Lines) -> ReskerasError:
     loc = error["loc"]
+    if loc[-1:] == (KEY,):
+        return _explain_key(loc[:-1], error, where, lines)
     path = _typed_path(schema, loc)
     place = _place(path, where, lines)
     field, value, kind, context = ".".join(map(str, path)), error["input"], error["type"], error.get("ctx", {})
@@ -99,6 +102,14 @@ def _explain(schema: dict, error: ErrorDetails, where: str, lines: Lines) -> Res
     whole = not isinstance(value, (dict, list, BaseModel)) or len(shown(value)) < 60
     subject = f"{field}: {shown(value) if whole else kind_of(value)}: " if field else ""
     return ReskerasError(f"{subject}{message}{inside}")
+
+
+def _explain_key(path: tuple, error: ErrorDetails, where: str, lines: Lines) -> ReskerasError:
+    message = EXPECTED.get(error["type"], "is not a valid name")
+    hint = "; put it in quotes" if error["type"] == "string_type" else ""
+    place = _place((*path[:-1], str(path[-1])), where, lines)  # lines have names as they are written
+    inside = f" (in {place})" if place else ""
+    return ReskerasError(f"{'.'.join(map(str, path[:-1]))}: the name {shown(error['input'])} {message}{hint}{inside}")
 
 
 def _typed_path(schema: dict, loc: tuple) -> tuple:

@@ -61,7 +61,7 @@ class LocaliserSpec(OfEachClass):
         network = self.trunk.decided()
         plan, (height, width, _) = network.lower(), network.input_shape
         shared = self.shared or f"stage{len(network.stages)}"
-        end = plan.endpoint(shared)
+        end = plan.endpoint(shared, "shared")
         if not 1 <= end < len(plan.units) - 1:
             raise ReskerasError(f"shared: {shared!r} has no map to look at; choose a stage such as stage1")
         if self.shorter is not None and self.shorter < max(height, width):

@@ -71,6 +71,14 @@ class Run(Generic[AnySplit]):
             raise other_task(path, self.folder.task, self.task)
 
     @classmethod
+    def named_by(cls, field: str, path: str | Path) -> Self:
+        """The run at `path`, which `field` names: so does the ReskerasError where it is none of this task."""
+        try:
+            return cls(path)
+        except ReskerasError as error:
+            raise ReskerasError(f"{field}: {str(error).removeprefix('run: ')}", error.status) from error
+
+    @classmethod
     def elsewhere(cls, path: Path) -> Self:
         """A run that may be on the chief's machine only: its folder is read when it is used."""
         run = super().__new__(cls)

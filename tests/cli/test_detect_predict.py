@@ -93,7 +93,7 @@ def test_a_broken_video_is_told_and_the_others_are_done(run, folder, tmp_path):
     assert told.exit_code == 1
     assert [("error" in each) for each in json.loads(told.stdout)] == [True, False]
     lines = told.stderr.strip().splitlines()[-2:]
-    assert lines[0].startswith(f"reskeras: video: {tmp_path / 'text.mp4'} is no video, or broken")
+    assert lines[0].startswith(f"reskeras: video: {tmp_path / 'text.mp4'} is not a video, or is broken")
     assert lines[1] == "reskeras: image: 1 of 2 files could not be read"
     assert len(list((tmp_path / "out").iterdir())) == 2
 

@@ -102,3 +102,19 @@ def test_shipped_recipes_and_spaces_are_listed():
     one = CliRunner().invoke(commands, ["spaces", "skips"]).output
     assert "network.skip.rate" in one
     assert "network.skip is dropout" in one
+
+
+@pytest.mark.parametrize(
+    ("command", "losses", "teacher"),
+    [
+        (["train"], "auto, cross_entropy, binary_cross_entropy, focal;", "distillation"),
+        (["detect", "train"], "auto, focal;", None),
+        (["localise", "train"], "auto, focal;", None),
+        (["localise", "refine"], "auto, focal;", "trained localiser whose boxes are judged"),
+    ],
+)
+def test_help_of_a_training_offers_what_its_task_takes(command, losses, teacher):
+    told = " ".join(CliRunner().invoke(commands, [*command, "--help"]).output.split())
+    assert f"--loss LOSS {losses}" in told
+    assert ("--teacher RUN" in told) == bool(teacher)
+    assert (teacher or "") in told

@@ -88,3 +88,19 @@ def test_ctrl_c_ends_with_130_and_one_line(monkeypatch):
     result = CliRunner().invoke(commands, [next(iter(COMMANDS))])
     assert result.exit_code == 130
     assert result.stderr.strip() == "reskeras: interrupted"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("class_weights:\n  cat: 2\n  3: 2", "class_weights: the name 3 should be text; put it in quotes"),
+        ("class_weights: {no: 2}", "class_weights: the name False should be text; put it in quotes"),
+    ],
+)
+def test_a_name_that_yaml_reads_as_another_type_is_refused_with_its_line(tmp_path, text, said):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(f"epochs: 1\nbatch_size: 8\nlearning_rate: 0.1\n{text}\n", encoding="utf-8")
+    line = 3 + len(text.splitlines())
+    assert f"{said} (in {path}, line {line})" in refused(
+        "train", "--depth", "8", "--data", "digits", "--recipe", str(path)
+    )

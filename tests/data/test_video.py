@@ -97,10 +97,14 @@ PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nclip.mp4\n#EXT-X-ENDLI
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("text.mp4", b"some text\n" * 100, "is no video, or broken"),
-        ("empty.mp4", b"", "is no video, or broken"),
-        ("list.mp4", PLAYLIST.encode(), "is no video, or broken"),  # which would open other files, and the network
-        ("concat.mp4", b"ffconcat version 1.0\nfile clip.mp4\n", "is no video, or broken"),
+        ("text.mp4", b"some text\n" * 100, "is not a video, or is broken"),
+        ("empty.mp4", b"", "is not a video, or is broken"),
+        (
+            "list.mp4",
+            PLAYLIST.encode(),
+            "is not a video, or is broken",
+        ),  # which would open other files, and the network
+        ("concat.mp4", b"ffconcat version 1.0\nfile clip.mp4\n", "is not a video, or is broken"),
     ],
 )
 def test_what_is_no_video_is_refused_by_name(tmp_path, name, content, told):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import jsonschema
 import pytest
+from click.testing import CliRunner
 
 from reskeras.networks.catalog import catalog
 from reskeras.networks.inception import InceptionSpec
 from reskeras.networks.network import NetworkSpec
+from reskeras_cli.main import commands
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +67,13 @@ def test_shorthands_are_accepted(validator, data):
 )
 def test_what_the_spec_refuses_is_refused(validator, data):
     assert not validator.is_valid(data)
+
+
+def test_schemas_of_localisers_and_refiners_accept_theirs():
+    for name, good, wrong in (
+        ("localiser", {"trunk": {"family": "cifar", "depth": 8}, "sample": 16}, {"trunk": {"depth": 8}, "sampel": 16}),
+        ("refiner", {"judge": "cifar-resnet-20", "count": 50}, {"judge": "cifar-resnet-20", "count": 0}),
+    ):
+        printed = json.loads(CliRunner().invoke(commands, ["schema", name]).stdout)
+        own = jsonschema.Draft202012Validator(printed)
+        assert own.is_valid(good) and not own.is_valid(wrong)

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
+from reskeras.data.class_labels import other_classes
 from reskeras.errors import ReskerasError
-from reskeras.printable import few
 from reskeras.tasks.detection.suppression import LOWEST, suppressed
 
 if TYPE_CHECKING:
     from reskeras.tasks.detection.seen import Seen
 
 MOST = 8  # detectors: a batch of one image then takes twice the memory that a batch takes of a single detector
-MOST_NAMED = 5
 
 
 def proposed(seen: Sequence[Seen], count: int) -> tuple[tf.Tensor, ...]:
@@ -77,12 +76,10 @@ def class_order(path: Path, classes: Sequence[str], first: Path, wanted: Sequenc
 
     ReskerasError if one has a class that the other has not.
     """
-    places = {name: place for place, name in enumerate(classes)}
-    lacking, added = [name for name in wanted if name not in places], sorted(set(classes) - set(wanted))
-    if lacking or added:
-        differ = [f"{word} {few(names, MOST_NAMED)}" for word, names in (("lacks", lacking), ("adds", added)) if names]
+    if differ := other_classes(classes, wanted):
         raise ReskerasError(
-            f"with: {path} detects other classes than {first}: it {' and '.join(differ)}; the detectors of an ensemble "
+            f"with: {path} detects other classes than {first}: it {differ}; the detectors of an ensemble "
             "need the same classes, in any order"
         )
+    places = {name: place for place, name in enumerate(classes)}
     return [places[name] for name in wanted]

@@ -82,7 +82,7 @@ class DetectorRun(ObjectRun):
         given = [others] if isinstance(others, str | Path | DetectorRun) else others
         check_others(len(given))
         classes = self.folder.classes()
-        runs = [other if isinstance(other, DetectorRun) else DetectorRun(other) for other in given]
+        runs = [other if isinstance(other, DetectorRun) else DetectorRun.named_by("with", other) for other in given]
         return [(run, class_order(run.path, run.folder.classes(), self.path, classes)) for run in runs]
 
     @preserved()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from math import prod
 from typing import TypeAlias
 
 import numpy as np
@@ -34,7 +35,8 @@ Sides: TypeAlias = tuple[float, float] | None
 # files, strings (B,), and classes int32 (B, k), to scores (B, k, count) and boxes (B, k, count, 4)
 Find: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 Told: TypeAlias = tuple[tf.Tensor, tf.Tensor]  # logits and deltas, as the networks tell them
-BATCH = 16  # images at once
+BATCH = 16  # images at once, or fewer of large canvases
+PIXELS = 1 << 22  # of the canvases of a batch, but for one image alone
 CENTRE, CORNER = 0.5, 0.0  # where an image is on its canvas
 
 
@@ -104,8 +106,9 @@ class Localiser:
             rows: dict[int, tuple[np.ndarray, np.ndarray]] = {}
             for canvas, images in by_group(canvases.chosen(split.sizes).numpy()).items():
                 part = split.part(split.name, images)
-                find = self._finder(canvases.shapes[canvas], canvases.sides, count)
-                for image, row in zip(images, _looked(part, labels[images], find, self.plan.input_shape), strict=True):
+                size = canvases.shapes[canvas]
+                find, batch = self._finder(size, canvases.sides, count), batch_on(size, len(self.members))
+                for image, row in zip(images, _looked(part, labels[images], find, batch), strict=True):
                     rows[image], done = row, done + 1
                     progress(done, split.count * len(self.canvases))
             scores, boxes = zip(*(rows[image] for image in range(split.count)), strict=True)
@@ -201,18 +204,22 @@ def check_ensemble(first: Localiser, other: Localiser, path: str) -> None:
             )
 
 
-def _looked(
-    split: Objects, labels: np.ndarray, find: Find, shape: tuple[int, ...]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """What `find` says of each image of `split` and its classes (n, k), all of which take the same canvas."""
+def batch_on(canvas: Canvas, members: int) -> int:
+    """How many images on a canvas of that size so many localisers look at at once."""
+    return max(min(BATCH, PIXELS // (prod(canvas) * members)), 1)
+
+
+def _looked(split: Objects, labels: np.ndarray, find: Find, most: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What `find` says of each image of `split` and its classes (n, k), all of which take the same canvas; at most
+    `most` at once."""
     wanted = tf.constant(labels)
 
     def load(indices: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         files = tf.map_fn(split.read, indices, fn_output_signature=tf.TensorSpec([], tf.string))
         return files, tf.gather(wanted, indices), weights
 
-    images = Rows.shard(min(BATCH, split.count), 0, 1)
-    files = ordered_batches(load, split.count, images, ReadAhead.of(images.count, shape))
+    images = Rows.shard(min(most, split.count), 0, 1)
+    files = ordered_batches(load, split.count, images, ReadAhead.of(images.count, ()))
     batches = ((find(batch, classes), weights) for batch, classes, weights in files)
     for (scores, boxes), weights in named_failures(batches, split.images(), range(split.count), images.count):
         count = int(weights.numpy().sum())

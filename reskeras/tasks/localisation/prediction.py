@@ -27,16 +27,19 @@ class Location(Detection):
 
 @dataclass(frozen=True)
 class Asked:
-    """Which classes of an image are asked for: `labels`, or the `top` ones, by a classifier or by their boxes."""
+    """Which classes of an image are asked for: `labels`, or the `top` ones, by default one, by a classifier or by their
+    boxes."""
 
-    top: int
+    top: int | None
     labels: Sequence[int] | None
     by_classifier: bool
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
-        if self.top < 1:
+        if self.top is not None and self.top < 1:
             raise ReskerasError(f"top: {self.top}: should be at least 1")
+        if self.labels is not None and self.top is not None:
+            raise ReskerasError("top: all the classes that are named are looked for; leave out top or classes")
         if self.labels is not None and self.by_classifier:
             raise ReskerasError("classes: a classifier says the classes of an image; leave out one of both")
 
@@ -71,7 +74,7 @@ def located_in(
     a classifier."""
     if not images.count:
         return []
-    most = min(asked.top, len(classes))
+    most = min(asked.top or 1, len(classes))
     if guesses is not None:
         labels = top(guesses, most)
         located = stages.located(images, chosen(labels, len(classes)), progress)

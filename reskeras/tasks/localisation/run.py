@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, cast
 import numpy as np
 
 from reskeras.caller_state import preserved
+from reskeras.data.class_labels import check_classes
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read
@@ -104,7 +105,7 @@ class LocaliserRun(ObjectRun):
     def predict(
         self,
         paths: str | Path | Sequence[str | Path],
-        top: int = 1,
+        top: int | None = None,
         views: LocaliserViews = LocaliserViews(),
         refiner: Several[RefinerRun] = (),
         classifier: Classifier = None,
@@ -116,9 +117,9 @@ class LocaliserRun(ObjectRun):
         progress: Callable[[int, int], None] = lambda done, of: None,
     ) -> list[ImageDetections]:
         """Where objects are in image files: for each file, in order, an ImageDetections of Locations. They are of
-        `classes`, if given; else of the `top` classes that `classifier`, a run of the same classes, gives the image,
-        most probable first; and without one of those whose boxes are likeliest. `views`, `refiner` and `others` are
-        those of `evaluate`, `places` what is written.
+        `classes`, if given; else of the `top` classes, by default one, that `classifier`, a run of the same classes,
+        gives the image, most probable first; and without one of those whose boxes are likeliest. `views`, `refiner` and
+        `others` are those of `evaluate`, `places` what is written.
 
         A file that cannot be read raises ReskerasError, and nothing is written; with `broken`, which is called with the
         path and the error, the others are still looked at. `progress` gets the looks done, of how many.
@@ -126,7 +127,7 @@ class LocaliserRun(ObjectRun):
         names, known = self.folder.classes(), _classifier(classifier)
         asked = Asked(top, class_numbers(names, classes), known is not None)
         if known is not None:
-            check_classes(known, self)
+            check_classifier(known, self)
         files = [os.fspath(each) for each in several(paths)]
         with places.writing(files, names, names, 0.0) as writing:
             stages, images = self._stages(views, others, refiner), opened_files(files, broken)
@@ -164,12 +165,11 @@ class LocaliserRun(ObjectRun):
         opened = self._opened("refiner", RefinerRun, refiners)
         return Stages(self.localiser(views, others), tuple(each.refiner() for each in opened))
 
-    def _opened(self, what: str, kind: Callable[[str | Path], Any], given: Several[Any]) -> list[Any]:
+    def _opened(self, what: str, kind: type[ObjectRun], given: Several[Any]) -> list[Any]:
         """The runs that are given as such or by their folders. ReskerasError (status 2) for one of other classes."""
-        runs = [kind(each) if isinstance(each, str | Path) else each for each in _listed(given)]
+        runs = [kind.named_by(what, each) if isinstance(each, str | Path) else each for each in _listed(given)]
         for each in runs:
-            if each.folder.classes() != self.folder.classes():
-                raise ReskerasError(f"{what}: {each.path} has other classes than {self.path}, or in another order")
+            check_classes(what, each.path, each.folder.classes(), self.path, self.folder.classes())
         return runs
 
 
@@ -180,24 +180,20 @@ def _listed(given: Several[Any]) -> list[Any]:
 def _classifier(classifier: Classifier) -> ClassifierRun | None:
     from reskeras.tasks.classification.run import ClassifierRun
 
-    return ClassifierRun(classifier) if isinstance(classifier, str | Path) else classifier
+    return ClassifierRun.named_by("classifier", classifier) if isinstance(classifier, str | Path) else classifier
 
 
-def check_classes(classifier: ClassifierRun, run: LocaliserRun) -> None:
-    """ReskerasError (status 2) for a classifier of other classes."""
+def check_classifier(classifier: ClassifierRun, run: LocaliserRun) -> None:
+    """ReskerasError (status 2) for a classifier of other classes; their order may differ."""
     own, known = run.folder.classes(), classifier.folder.classes()
-    if sorted(own) != sorted(known):
-        missing = sorted({*own} - {*known}) or sorted({*known} - {*own})
-        raise ReskerasError(
-            f"classifier: {classifier.path} has other classes than {run.path}: {', '.join(missing[:5])} is not in both"
-        )
+    check_classes("classifier", classifier.path, sorted(known), run.path, sorted(own))
 
 
 def _guesses(classifier: ClassifierRun, images: Objects, run: LocaliserRun) -> np.ndarray:
     """Log probabilities (n, C) of the run's classes by a classifier, single view."""
     from reskeras.evaluation.views import Views, scored
 
-    check_classes(classifier, run)
+    check_classifier(classifier, run)
     known = classifier.folder.classes()
     logs = [
         log for log, _ in scored(classifier.model(), images.images(), classifier.preprocessing(), Views(), None, 128)

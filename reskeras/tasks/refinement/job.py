@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from reskeras.data.class_labels import check_classes
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read
@@ -101,14 +102,9 @@ class RefinerJob(ObjectJob):
         path = self.recipe.teacher
         if path is None:
             raise ReskerasError("teacher: a refiner learns from the boxes of a localiser; set teacher to its run")
-        try:
-            run = LocaliserRun(path)
-            found = run.localiser()
-        except ReskerasError as error:
-            raise ReskerasError(f"teacher: {str(error).removeprefix('run: ')}", error.status) from error
-        if run.folder.classes() != list(self.source.classes):
-            raise ReskerasError(f"teacher: {path} has other classes than {self.source.name}, or in another order")
-        return found
+        run = LocaliserRun.named_by("teacher", path)
+        check_classes("teacher", path, run.folder.classes(), self.source.name, self.source.classes)
+        return run.localiser()
 
     @property
     def looks(self) -> int:

@@ -77,7 +77,7 @@ class Refiner:
         )
 
     def _of_class(self, image: tf.Tensor, label: tf.Tensor, boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Scores (count,) and boxes (count, 4) of one class, a scalar int32."""
+        """Scores (count,), of empty boxes 0, and boxes (count, 4) of one class, a scalar int32."""
         (height, width, channels), spec = self.plan.input_shape, self.plan.spec
         regions = tf.map_fn(
             lambda box: warped(image, box, height, width),
@@ -89,7 +89,8 @@ class Refiner:
         moves = tf.reshape(tf.cast(deltas, tf.float32), [-1, spec.boxes, 4])
         moves = tf.gather(moves, label if spec.per_class else 0, axis=1)
         moved = clipped(decoded(moves * tf.constant(spec.deviations), boxes), tf.shape(image)[:2])
-        return tf.sigmoid(scores), moved
+        there = tf.reduce_all(moved[:, 2:] > moved[:, :2], axis=1)  # nothing overlaps an empty box
+        return tf.where(there, tf.sigmoid(scores), 0.0), moved
 
 
 def best_of(judged: Located, labels: np.ndarray, classes: int) -> Located:

@@ -37,7 +37,7 @@ class RefinerRun(ObjectRun):
         path = self.folder.recipe().teacher
         if path is None:
             raise ReskerasError(f"run: {self.path} does not say whose boxes it judges; give the localiser's run")
-        return LocaliserRun(path)
+        return LocaliserRun.named_by("teacher", path)
 
     def judge(self, source: Source[Objects], images: Objects) -> LocalisationEvaluation:
         """Errors where the class is given, of the localiser's boxes by centre crops."""

@@ -127,12 +127,12 @@ def test_polygons_are_boxes_only_where_there_are_none(tmp_path):
         ("polygon", "is neither polygons nor a mask"),
         ([[1, 2, 3, 4, 5, 10**400]], "is neither polygons nor a mask"),
         ({"size": [40, 60], "counts": [1, 2]}, "the runs of the mask do not add up to its 40 x 60 pixels"),
-        ({"size": [40, 60], "counts": [-1, 2401]}, "is no run-length encoded mask"),
-        ({"size": [40], "counts": [2400]}, "is no run-length encoded mask"),
-        ({"size": [10**9, 10**9], "counts": [1]}, "is no run-length encoded mask"),
+        ({"size": [40, 60], "counts": [-1, 2401]}, "is not a run-length encoded mask"),
+        ({"size": [40], "counts": [2400]}, "is not a run-length encoded mask"),
+        ({"size": [10**9, 10**9], "counts": [1]}, "is not a run-length encoded mask"),
         ({"size": [40, 60], "counts": "~~~~"}, "is not COCO's compressed form"),
         ({"size": [40, 60], "counts": "o" * 100}, "is not COCO's compressed form"),
-        ({"size": [40, 60]}, "is no run-length encoded mask"),
+        ({"size": [40, 60]}, "is not a run-length encoded mask"),
     ],
 )
 def test_a_segmentation_that_is_none_is_named(tmp_path, segmentation, words):

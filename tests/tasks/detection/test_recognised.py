@@ -168,5 +168,10 @@ def test_a_folder_of_classes_stays_one(tmp_path):
     assert not annotates_objects(str(tmp_path))
     with pytest.raises(ReskerasError, match="use folder:"):
         open_source(str(tmp_path))
-    with pytest.raises(ReskerasError, match="is not one of digits-boxes, digits-loc, voc:PATH"):
+    with pytest.raises(
+        ReskerasError, match=r"is a folder without annotations that are recognised; .* Pascal VOC, COCO"
+    ):
         open_objects(str(tmp_path))
+    (tmp_path / "list.json").write_text("{}")
+    with pytest.raises(ReskerasError, match=r"list\.json is a file; give the folder of a set"):
+        open_objects(str(tmp_path / "list.json"))

@@ -271,7 +271,7 @@ def test_a_line_that_breaks_a_rule_is_named_with_it(tmp_path, line, words):
         ({"nc": 3}, "nc is 3, but there are 2 names"),
         ({"names": {0: "cat", 2: "dog"}}, "names should be numbered from 0 to 1, without a gap"),
         ({"names": ["cat", "cat"]}, "classes 0 and 1 are both called 'cat'"),
-        ({"names": ["cat", True]}, "the name of class 1, True, is no text; put it in quotes"),
+        ({"names": ["cat", True]}, "the name of class 1, True, is not text; put it in quotes"),
         ({"names": ["cat", "a\nb"]}, "the name of class 1, 'a\\nb', is not a valid class name"),
         ({"names": "cat"}, "names should be a list of classes"),
         ({"kpt_shape": [17]}, "kpt_shape [17] should be two whole numbers"),

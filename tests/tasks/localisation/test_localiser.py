@@ -13,7 +13,7 @@ from reskeras.networks.localiser_plan import lower_localiser
 from reskeras.networks.request import localiser
 from reskeras.tasks.detection.anchors import anchor_fields, anchor_grid
 from reskeras.tasks.detection.opening import open_objects
-from reskeras.tasks.localisation.localiser import Localiser, averaged, check_ensemble
+from reskeras.tasks.localisation.localiser import Localiser, averaged, batch_on, check_ensemble
 from reskeras.tasks.localisation.model import LOSSES, Networks, training_model
 from reskeras.tasks.localisation.views import LocaliserViews
 
@@ -228,6 +228,25 @@ def test_kinds_of_specs_are_told_apart(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("trunk: {family: cifar, depth: 8}\nsample: 16\n")
     assert localiser(str(file)).sparse() == {"trunk": {"family": "cifar", "depth": 8}, "sample": 16}
+
+
+def test_large_canvases_are_looked_at_a_few_at_once():
+    """At 16 images of 4096 pixels at once the machine's memory would not do."""
+    assert [batch_on((side, side), 1) for side in (64, 512, 1024, 2048, 4096)] == [16, 16, 4, 1, 1]
+    assert batch_on((512, 512), 4) == 4
+    plan = plan_of()
+    found, sizes = Localiser(plan, with_answers(plan), own(plan), LocaliserViews((1100,))), []
+    on = found.on
+    found.on = lambda images, *rest: sizes.append(images.pixels.shape) or on(images, *rest)
+    place = found.place
+    found.place = lambda files, *rest: sizes.append(files.shape[0]) or place(files, *rest)
+    found.look(open_objects("digits-loc@8").test.part("test", np.arange(4)))
+    assert sizes[0] == 3 and sizes[1][1:3] == (1100, 1100)
+
+
+def test_a_stage_that_there_is_not_is_refused_by_its_field():
+    with pytest.raises(ReskerasError, match="shared: 'stage3' is not one of stem, stage1, stage2"):
+        plan_of(shared="stage3")
 
 
 @pytest.mark.parametrize("dense", [(64, 48), (2,), (9000,)])

@@ -272,6 +272,9 @@ def test_candidates_are_judged_as_one_by_one(per_class):
     assert best.scores[0, :, 0].tolist() == pytest.approx([judged.scores[0, 1].max(), 0, judged.scores[0, 0].max()])
     np.testing.assert_array_equal(best.boxes[0, 2, 0], judged.boxes[0, 0, judged.scores[0, 0].argmax()])
     np.testing.assert_allclose(encoded_by_hand(box, box), 0)
+    boxes[0, :, 0] = 60, 5, 60, 25  # a box beside the image, clipped to its edge, is never the best
+    judged = refiner.judged(split, labels, Located(np.zeros((1, 2, 6), np.float32), boxes))
+    assert (judged.scores[0, :, 0] == 0).all() and (judged.scores[0, :, 1:] > 0).all()
 
 
 # -- a whole training --------------------------------------------------------------------------------------------------
@@ -306,7 +309,10 @@ def test_without_a_localiser_of_the_same_classes_it_is_refused(run, trained, dat
         reskeras.train(spec, data, task="refinement", out=tmp_path / "run")
     with pytest.raises(ReskerasError, match=r"teacher: .* is a classifier, not a localiser"):
         refine(data, trained, out=tmp_path / "run")
-    with pytest.raises(ReskerasError, match=r"teacher: .* has other classes than digits-loc"):
+    with pytest.raises(
+        ReskerasError,
+        match=r"teacher: .* has other classes than digits-loc@64: it lacks 0, 1, .* and adds disc, square",
+    ):
         refine("digits-loc@64", run, out=tmp_path / "run")
     with pytest.raises(ReskerasError, match=r"teacher: .* is only for classifiers"):
         train(data, out=tmp_path / "run", teacher=str(trained.path), **SHORT)

@@ -66,6 +66,7 @@ def test_the_commands_tell_what_python_tells(run, classifier, tmp_path):
     shown = printed("localise", "evaluate", run.path, "--dense", "40,56")
     found = run.evaluate(views=LocaliserViews((40, 56)))
     assert "dense, shorter sides 40, 56" in shown and f"{found.error:.2%}" in shown and "square" in shown
+    assert "val_localised" in printed("report", run.path, "--out", tmp_path / "told.html")
     page = reskeras.write_report(run.path, out=tmp_path / "page.html").read_text()
     assert "error of the middle half" in page and f"{run.evaluate().error:.2%}" in page
     assert page.count("with its boxes drawn in") >= 8 and "Surest mistakes" in page
@@ -97,7 +98,9 @@ def test_wrong_requests_are_told(run, words, why):
 
 
 def test_classes_that_differ_and_images_without_objects_are_refused(run, trained, data, tmp_path):
-    with pytest.raises(ReskerasError, match=r"classifier: .* has other classes than .*: disc, square is not in both"):
+    with pytest.raises(
+        ReskerasError, match=r"classifier: .* has other classes than .*: it lacks disc, square and adds"
+    ):
         run.evaluate(classifier=trained.path)
     folder = shapes_folder(tmp_path / "voc", train=4, test=2)
     [first, *_] = sorted((folder / "Annotations").iterdir())

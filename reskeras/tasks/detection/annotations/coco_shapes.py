@@ -61,7 +61,7 @@ def _around_mask(mask: dict[str, Any], where: str) -> Corners:
         and isinstance(counts, list | str)
         and all(type(count) is int and 0 <= count <= LARGEST_SIDE**2 for count in counts if isinstance(counts, list))
     ):
-        raise ReskerasError(f"data: {where}: segmentation {shown(mask)} is no run-length encoded mask")
+        raise ReskerasError(f"data: {where}: segmentation {shown(mask)} is not a run-length encoded mask")
     runs = np.array(counts if isinstance(counts, list) else _unpacked(counts, where), np.int64)
     height, width = size
     ends = np.cumsum(runs)

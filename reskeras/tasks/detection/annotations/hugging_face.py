@@ -53,7 +53,7 @@ def read_hugging_face(path: Path, purpose: Purpose) -> AnnotatedSet:
     walk, files = walked(path)
     rows = [(file, number, row) for file in _files(files) for number, row in _rows(file)]
     if not rows:
-        raise ReskerasError(f"data: {path} is no ImageFolder with boxes: it has no {FILE} with objects")
+        raise ReskerasError(f"data: {path} is not an ImageFolder with boxes: it has no {FILE} with objects")
     places: dict[Path, str] = {}
     for file, number, row in rows:
         where = f"{file}, line {number}"

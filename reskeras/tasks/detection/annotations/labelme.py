@@ -70,7 +70,7 @@ def read_labelme(path: Path, purpose: Purpose) -> AnnotatedSet:
     walk, files = walked(path)
     read = {file: found for file in _jsons(files) if (found := _read(path, file, tally)) is not None}
     if not read:
-        raise ReskerasError(f"data: {path} is not a folder of LabelMe: none of its files is a JSON with shapes")
+        raise ReskerasError(f"data: {path} is not a LabelMe folder: none of its files is a JSON with shapes")
     seen = look_at(found.image for found in read.values())
     parts: dict[str, list[Annotated]] = {}
     for file, found in read.items():

@@ -87,7 +87,7 @@ def names_of(value: Any, count: Any, where: str) -> tuple[str, ...]:
     for number, name in enumerate(value):
         if type(name) not in (str, int, float):  # YAML reads yes and no as true and false
             raise ReskerasError(
-                f"data: {where}: the name of class {number}, {shown(name)}, is no text; put it in quotes"
+                f"data: {where}: the name of class {number}, {shown(name)}, is not text; put it in quotes"
             )
     return checked_names([str(name) for name in value], where)
 
