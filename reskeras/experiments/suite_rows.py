@@ -205,7 +205,11 @@ def _trained_row(
     start = _beside(asked, said.start, said.beside, source, place) if said.start else None
     row = TrainedRow(asked, task, spec, find_task(task).plan(spec), chosen, source, views, start)
     roles = views.beside if isinstance(views, LocaliserViewsSpec) else ()
-    return replace(row, beside={role: _beside(asked, role, said.beside, source, place, row) for role in roles})
+    beside = {
+        role: start if start and role == said.start else _beside(asked, role, said.beside, source, place, row)
+        for role in roles
+    }
+    return replace(row, beside=beside)
 
 
 def _beside(

@@ -22,9 +22,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def trained_on(out, strategy="one", devices=0, fields="{}"):
-    command = [sys.executable, "-m", "tests.training.replicas", str(out), strategy, str(devices), fields]
+    return in_process("-m", "tests.training.replicas", str(out), strategy, str(devices), fields)
+
+
+def in_process(*words):
     return subprocess.run(
-        command,
+        [sys.executable, *words],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -62,15 +65,7 @@ for units in (1, 2):
 
 
 def test_a_process_trains_one_network_after_the_other(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", SEVERAL, str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
-    )
+    done = in_process("-c", SEVERAL, str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert reskeras.Run(tmp_path / "2").folder.provenance()["replicas"] == 2
 

@@ -19,15 +19,14 @@ from reskeras.data.epoch_order import EpochOrder, GroupedOrder, by_group
 from reskeras.data.pipeline import first_broken_in_training, ordered_batches, training_batches
 from reskeras.data.pixel_boxes import erasing
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.data.random_change import alternating, coins, log_uniform, quarter_turns
+from reskeras.data.random_change import coins, log_uniform, quarter_turns
 from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Source
-from reskeras.data.training_batch import colour_changes, seed_of
 from reskeras.errors import ReskerasError
 from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.detection.canvas import Canvases, normalised, on_canvas
 from reskeras.tasks.detection.mosaic import Tiles, mosaics
-from reskeras.tasks.detection.object_feed import ObjectFeed, most_objects
+from reskeras.tasks.detection.object_feed import ObjectFeed, TrainingRows, most_objects
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.detection.placing import Inputs, flipped, on_canvases, transposed
 from reskeras.training.strategy import Replicas
@@ -182,25 +181,19 @@ class SeveralCanvases:
         return inputs, tf.ensure_shape(real, [self.rows.count])
 
 
-class TrainingCanvases:
+class TrainingCanvases(TrainingRows):
     """Builds this shard's rows of a training batch, on a feed's one canvas, from indices and a seed."""
 
-    def __init__(self, feed: DetectionFeed, rows: Rows):
-        self.feed, self.rows, self.augment = feed, rows, feed.recipe.augment
-        self.count, self.read_ahead = feed.train.count, feed.read_ahead(rows.count)
-        self.changes = colour_changes(self.augment, feed.preprocessing.channels)
-        self.sides = alternating(self.count, feed.recipe.seed) if self.augment.flip == "alternating" else None
+    feed: DetectionFeed
 
     def __call__(self, indices: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
         """int64 indices of this shard's rows, the global batch's seed, int32 (2,), and its epoch to a batch."""
         fold, rows, size = partial(tf.random.experimental.stateless_fold_in, seed), self.rows, self.feed.preprocessing
         tiles = self._tiles(tf.ensure_shape(indices, [rows.count]), fold, epoch)
         inputs = self.feed.loaded(self.feed.train, tiles)
-        for part, change in self.changes.items():
-            inputs["image"] = change(inputs["image"], seed_of(seed, part), rows)
+        inputs["image"] = self.coloured(inputs["image"], seed)
         if self.feed.mirrors:
-            mirrored = self.sides(indices, epoch) if self.sides else coins(fold(MIRROR), rows)
-            inputs = flipped(inputs, mirrored, size.width)
+            inputs = flipped(inputs, self.mirrored(indices, epoch, fold(MIRROR)), size.width)
         if self.augment.flip_rows:
             inputs = transposed(flipped(transposed(inputs), coins(fold(FLIP_ROWS), rows), size.height))
         seeds = rows.taken(tf.random.stateless_uniform([rows.of, 2], fold(LEARN), None, None, tf.int32))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import tensorflow as tf
@@ -13,8 +13,11 @@ import tensorflow as tf
 from reskeras.data.batches import ReadAhead
 from reskeras.data.division import BY_POSITION, drawn, held_by_position, held_out
 from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.random_change import alternating, coins
 from reskeras.data.sample import check_count
+from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Source
+from reskeras.data.training_batch import colour_changes, seed_of
 from reskeras.errors import ReskerasError
 from reskeras.recipes.augment import AugmentSpec
 from reskeras.recipes.recipe import Recipe
@@ -72,6 +75,26 @@ class ObjectFeed(ABC):
     def read_ahead(self, count: int) -> ReadAhead:
         """How many batches of `count` images are prepared in parallel."""
         return ReadAhead.of(count, self.preprocessing.size)
+
+
+class TrainingRows:
+    """Base of what builds a shard's rows of training batches: changes of colours, and which rows are mirrored."""
+
+    def __init__(self, feed: Any, rows: Rows):
+        self.feed, self.rows, self.augment = feed, rows, feed.recipe.augment
+        self.count, self.read_ahead = feed.order.count, feed.read_ahead(rows.count)
+        self.changes = colour_changes(self.augment, feed.preprocessing.channels)
+        self.sides = alternating(self.count, feed.recipe.seed) if self.augment.flip == "alternating" else None
+
+    def coloured(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Images 0..255 with the batch's changes of colours."""
+        for part, change in self.changes.items():
+            images = change(images, seed_of(seed, part), self.rows)
+        return images
+
+    def mirrored(self, indices: tf.Tensor, epoch: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Which rows are mirrored, bool (n, 1, 1, 1): in turns by their indices, or by chance with this seed."""
+        return self.sides(indices, epoch) if self.sides else coins(seed, self.rows)
 
 
 def used_images(source: Source[Objects], recipe: Recipe) -> Objects:

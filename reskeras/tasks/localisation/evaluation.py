@@ -54,14 +54,19 @@ class LocalisationEvaluation:
     class1: float | None = None
     class5: float | None = None
     located: Located = field(repr=False, compare=False, kw_only=True)
-    right: np.ndarray = field(repr=False, compare=False, kw_only=True)
+    overlaps: np.ndarray = field(repr=False, compare=False, kw_only=True)  # (n, C), as `rule.covered` has them
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether the box of each class is right, bool (n, C)."""
+        return self.overlaps >= OVERLAP
 
     def __repr__(self) -> str:
         return short_repr(self, f"{self.images:,} {self.split} images of {self.data}", error=self.error, top1=self.top1)
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as plain data for JSON."""
-        left = {"located", "right", "classes"}
+        left = {"located", "overlaps", "classes"}
         return {
             **{name: value for name, value in vars(self).items() if name not in left},
             "classes": [vars(each) for each in self.classes],
@@ -112,5 +117,5 @@ def evaluation_of(
         classifier,
         **told,
         located=located,
-        right=right,
+        overlaps=best,
     )

@@ -12,7 +12,7 @@ from reskeras.tasks.localisation.evaluation import CENTRE, LocalisationEvaluatio
 from reskeras.tasks.localisation.rule import OVERLAP, covered, same_box
 
 ASKED = np.linspace(0, 1, 101)
-Located = Mapping[str, tuple[LocalisationEvaluation, Objects, int]]  # by run: with its test images and classes
+Located = Mapping[str, tuple[LocalisationEvaluation, Objects]]  # by run: with its test images
 SOLID, MIDDLE = 2.0, "middle half of the image"
 
 
@@ -26,8 +26,9 @@ def draw_overlaps(found: Located) -> Any:
     axis = figure.subplots()
     for place, (name, told) in enumerate(found.items()):
         plot_line(axis, ASKED, shares(*told), **line_style(place), linewidth=SOLID, label=labelled(name))
-    _, test, classes = next(iter(found.values()))
-    plot_line(axis, ASKED, _shares(test, same_box(test, CENTRE, classes)), color="#888888", linestyle=":", label=MIDDLE)
+    evaluation, test = next(iter(found.values()))
+    middle = covered(test, same_box(test, CENTRE, evaluation.overlaps.shape[1]))
+    plot_line(axis, ASKED, _shares(test, middle), color="#888888", linestyle=":", label=MIDDLE)
     axis.axvline(OVERLAP, color="#888888", linewidth=0.8)
     axis.set(
         xlabel="IoU that a right box needs",
@@ -51,11 +52,11 @@ def overlaps_in_words(found: Located) -> str:
     return f"Right boxes by the IoU that a right one needs. {'; '.join(parts)}."
 
 
-def shares(evaluation: LocalisationEvaluation, test: Objects, classes: int) -> np.ndarray:
+def shares(evaluation: LocalisationEvaluation, test: Objects) -> np.ndarray:
     """Per cent of the boxes with an IoU of at least each of ASKED."""
-    return _shares(test, evaluation.located.boxes[:, :, 0])
+    return _shares(test, evaluation.overlaps)
 
 
-def _shares(test: Objects, boxes: np.ndarray) -> np.ndarray:
-    overlaps = covered(test, boxes)[test.held(boxes.shape[1])]
-    return 100 * (overlaps[:, np.newaxis] >= ASKED).mean(axis=0)
+def _shares(test: Objects, overlaps: np.ndarray) -> np.ndarray:
+    held = overlaps[test.held(overlaps.shape[1])]
+    return 100 * (held[:, np.newaxis] >= ASKED).mean(axis=0)

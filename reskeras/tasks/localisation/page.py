@@ -38,16 +38,13 @@ def page_of_localisers(runs: Sequence[Material]) -> Page:
     sections: list[Section] = [_summary(runs)]
     for run in runs:
         sections += _classes(run, "" if one else f", {run.name}")
-    found = {
-        run.name: (run.evaluation, run.test, len(run.classes))
-        for run in runs
-        if run.evaluation and run.test is not None
-    }
-    if found:
+    judged = [run for run in runs if run.evaluation and run.test is not None]
+    if judged:
+        found = {run.name: (run.evaluation, run.test) for run in judged}
         sections.append(plot("Overlaps", draw_overlaps(found), overlaps_in_words(found)))
-    for name, (evaluation, test, _) in found.items():
-        classes = next(run.classes for run in runs if run.name == name)
-        sections += LocalisedPictures(test, evaluation, classes, "" if one else f", {name}").galleries()
+    for run in judged:
+        of = "" if one else f", {run.name}"
+        sections += LocalisedPictures(run.test, run.evaluation, run.classes, of).galleries()
     if known:
         sections.append(plot("Losses", draw_losses(known, LOSSES), losses_in_words(known), "By epoch."))
     sections += batches([run for run in runs if run.plan.spec.task == LocaliserSpec.task], _feed)

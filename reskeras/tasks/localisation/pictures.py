@@ -13,7 +13,6 @@ from reskeras.tasks.detection.detections import box_of
 from reskeras.tasks.detection.drawn_boxes import Mark, colour_of
 from reskeras.tasks.detection.image_pictures import EXAMPLES, WIDE, WORST, ImagePictures
 from reskeras.tasks.localisation.evaluation import LocalisationEvaluation
-from reskeras.tasks.localisation.rule import OVERLAP, covered
 
 HOW = "The boxes for the classes that an image holds, with their probability; the objects are dashed."
 
@@ -29,7 +28,7 @@ class LocalisedPictures(ImagePictures):
         indices = self.evenly(EXAMPLES)
         words = f"{len(indices)} of the {self.test.count:,} test images, evenly spaced. {HOW}"
         yield Gallery(f"Examples{self.of}", [self._example(index) for index in indices], words, WIDE)
-        images, labels = np.nonzero(self._held & (self._overlaps < OVERLAP))
+        images, labels = np.nonzero(self._held & ~self.evaluation.right)
         if len(images):
             surest = np.argsort(-self.evaluation.located.scores[images, labels, 0], kind="stable")[:WORST]
             chosen = list(dict.fromkeys(images[surest].tolist()))
@@ -41,11 +40,6 @@ class LocalisedPictures(ImagePictures):
         """Which classes each image holds, bool (n, C)."""
         return self.test.held(len(self.classes))
 
-    @cached_property
-    def _overlaps(self) -> np.ndarray:
-        """IoU (n, C) of the box of each class."""
-        return covered(self.test, self.evaluation.located.boxes[:, :, 0])
-
     def _example(self, index: int) -> Image:
         located = self.evaluation.located
         marks, told = [], []
@@ -53,6 +47,6 @@ class LocalisedPictures(ImagePictures):
             name, score = self.classes[label], float(located.scores[index, label, 0])
             box = box_of(located.boxes[index, label, 0])
             marks.append(Mark(box, colour_of(name, self.classes), f"{name} {score:.2f}", f"{score:.2f}"))
-            told.append(f"{name} {score:.0%}, IoU {self._overlaps[index, label]:.2f}")
+            told.append(f"{name} {score:.0%}, IoU {self.evaluation.overlaps[index, label]:.2f}")
         true = [mark.plain() for mark in self.true(self.rows(index, ~self.test.ignored))]
         return self.shown(index, [*marks, *true], "its boxes", "; ".join(told))

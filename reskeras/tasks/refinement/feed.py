@@ -14,14 +14,14 @@ from reskeras.data.epoch_order import EpochOrder, shuffled
 from reskeras.data.pipeline import first_broken_in_training, ordered_batches, training_batches
 from reskeras.data.pixel_boxes import erasing
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.data.random_change import RandomChange, alternating, coins, random_flip
+from reskeras.data.random_change import RandomChange, coins, random_flip
 from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Source
-from reskeras.data.training_batch import colour_changes, seed_of
+from reskeras.data.training_batch import seed_of
 from reskeras.networks.refiner import RefinerSpec
 from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.detection.boxes import encoded
-from reskeras.tasks.detection.object_feed import ObjectFeed
+from reskeras.tasks.detection.object_feed import ObjectFeed, TrainingRows
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.localisation.localiser import Localiser
 from reskeras.tasks.localisation.model import BACKGROUND
@@ -169,25 +169,20 @@ class RefinerFeed(ObjectFeed):
         return {"image": pixels, "labels": labels, "deltas": deltas}
 
 
-class TrainingRegions:
+class TrainingRegions(TrainingRows):
     """Builds this shard's rows of a training batch from indices and a seed."""
 
-    def __init__(self, feed: RefinerFeed, rows: Rows):
-        self.feed, self.rows, self.augment = feed, rows, feed.recipe.augment
-        self.count, self.read_ahead = feed.order.count, feed.read_ahead(rows.count)
-        self.changes = colour_changes(self.augment, feed.preprocessing.channels)
-        self.sides = alternating(self.count, feed.recipe.seed) if self.augment.flip == "alternating" else None
+    feed: RefinerFeed
 
     def __call__(self, indices: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
         """int64 indices of this shard's rows, the global batch's seed, int32 (2,), and its epoch to a batch."""
         feed, rows = self.feed, self.rows
         inputs = feed.loaded(feed.train, feed.regions, tf.ensure_shape(indices, [rows.count]))
-        for part, change in self.changes.items():
-            inputs["image"] = change(inputs["image"], seed_of(seed, part), rows)
+        inputs["image"] = self.coloured(inputs["image"], seed)
         for part, asked in (("flip", feed.mirrors), ("flip_rows", self.augment.flip_rows)):
             if asked:
-                by_turns = self.sides if part == "flip" else None
-                chosen = by_turns(indices, epoch) if by_turns else coins(seed_of(seed, part), rows)
+                own = seed_of(seed, part)
+                chosen = self.mirrored(indices, epoch, own) if part == "flip" else coins(own, rows)
                 axis, signs = FLIPS[part]
                 inputs["image"] = random_flip(axis).apply(inputs["image"], chosen)
                 inputs["deltas"] = inputs["deltas"] * tf.where(chosen[:, 0, 0], tf.constant(signs), 1.0)
