@@ -245,7 +245,7 @@ def test_a_video_that_breaks_off_leaves_nothing_and_the_others_go_on(detector_ru
 
 def test_a_text_called_a_video_is_refused_before_anything_is_written(detector_run, files, tmp_path):
     (tmp_path / "text.mp4").write_text("text")
-    with pytest.raises(ReskerasError, match=r"text\.mp4 is no video") as refused:
+    with pytest.raises(ReskerasError, match=r"text\.mp4 is not a video") as refused:
         detector_run.predict([files[0], tmp_path / "text.mp4"], out=tmp_path / "out")
     assert refused.value.status == 1
     assert [path.name for path in tmp_path.iterdir()] == ["text.mp4"]
