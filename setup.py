@@ -43,7 +43,7 @@ setup(
         "matplotlib>=3.8,<4",
         "jinja2>=3.1,<4",
         "tensorflow-datasets>=4.9.9,<5",
-        "importlib_resources>=6,<8",  # tensorflow-datasets imports it and does not declare it
+        "importlib_resources>=6,<8",  # tensorflow-datasets uses it and declares it only for Python below 3.9
         "tensorboard>=2.20,<3",  # Keras' callback imports it, and TensorFlow no longer brings it
         "ai-edge-litert>=2.0,<3",
         "packaging>=23",  # what tensorflow[and-cuda] requires, read from its metadata

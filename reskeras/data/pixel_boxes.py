@@ -1,8 +1,8 @@
 """Boxes of whole pixels, for CutMix and random erasing.
 
 keras.layers.CutMix and RandomErasing are not used: their boxes run between real-valued corners that are compared with
-the index of a pixel, so that the first row and column are hardly ever inside, a box never covers a whole image, and
-the weight of CutMix's labels is not the share of pixels that stay. CutMix also takes no alpha above 1.
+the index of a pixel, so that the first row and column are hardly ever inside, and the weight of CutMix's labels is not
+the share of pixels that stay. CutMix also takes no alpha above 1.
 """
 
 from __future__ import annotations

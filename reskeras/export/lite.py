@@ -71,8 +71,8 @@ LITE_KINDS = {
 def converter_of(saved: Path, kind: LiteKind, images: np.ndarray | None) -> tf.lite.TFLiteConverter:
     """The converter of a SavedModel to `kind`, restricted to builtin ops; `images` are raw representative images.
 
-    It converts a SavedModel because from a concrete function the converter leaves uninitialised variables in the file,
-    and the interpreter returns NaN (TensorFlow 2.21).
+    It converts a SavedModel. From a concrete function with its model beside it, as the converter's documentation has
+    it, uninitialised variables stay in the file, and the interpreter returns NaN (TensorFlow 2.21).
     """
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved), signature_keys=["serving_default"])
     converter.target_spec.supported_ops = [Ops.TFLITE_BUILTINS]

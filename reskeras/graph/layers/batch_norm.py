@@ -62,7 +62,6 @@ def fused_batch_norm(
     By `moving` (mean, variance) where it is given, else by the batch's own statistics.
     """
     mean, variance = moving or ([], [])
-    # the raw op, because tf.compat.v1.nn.fused_batch_norm raises epsilon to 1.001e-5
     outputs = tf.raw_ops.FusedBatchNormV3(
         x=x, scale=gamma, offset=beta, mean=mean, variance=variance, epsilon=epsilon, is_training=moving is None
     )
