@@ -14,10 +14,13 @@ from benchmarks.results import ROOT
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds a step of one contender, one entry for each repetition, in the order they were taken."""
+    """Seconds a step of one contender, one entry for each repetition, in the order they were taken; what its process
+    said of its start, and the most memory that it took, Python and libraries included, in GB."""
 
     name: str
     seconds: tuple[float, ...]
+    start: dict[str, float]
+    memory: float
 
     @property
     def median(self) -> float:
@@ -36,40 +39,54 @@ class Timing:
 
 
 class Contender:
-    """A worker process that runs steps when told to and sleeps otherwise."""
+    """A process of `module` that runs steps when told to and sleeps otherwise (`workers.serve`)."""
 
-    def __init__(self, name: str, facts: dict[str, Any]):
+    def __init__(self, name: str, facts: dict[str, Any], module: str):
         self.name = name
-        command = [sys.executable, "-m", "benchmarks.workers", json.dumps(facts)]
+        self.seconds: list[float] = []
+        command = [sys.executable, "-m", module, json.dumps(facts)]
         self.process = subprocess.Popen(
             command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        if self.process.stdout.readline().strip() != "ready":
-            raise RuntimeError(f"{name} did not start:\n{self.process.stderr.read()[-2000:]}")
+        self.start: dict[str, float] = self._answer()
 
-    def run(self, steps: int) -> float:
-        """Seconds a step."""
+    def run(self, steps: int) -> None:
+        """Note the seconds a step."""
         self.process.stdin.write(f"{steps}\n")
         self.process.stdin.flush()
-        return float(self.process.stdout.readline()) / steps
+        self.seconds.append(self._answer() / steps)
 
-    def stop(self) -> None:
+    def timing(self) -> Timing:
         """End the process."""
         self.process.stdin.close()
+        return Timing(self.name, tuple(self.seconds), self.start, self._answer())
+
+    def stop(self) -> None:
+        """End the process, whatever it does."""
+        self.process.kill()
         self.process.wait()
 
+    def _answer(self) -> Any:
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.name} ended:\n{self.process.stderr.read()[-2000:]}")
+        return json.loads(line)
 
-def race(contenders: dict[str, dict[str, Any]], steps: int, repetitions: int) -> dict[str, Timing]:
-    """Seconds a step of each contender: `repetitions` rounds in which each runs `steps` steps in turn."""
+
+def race(
+    contenders: dict[str, dict[str, Any]], steps: int, repetitions: int, module: str = "benchmarks.workers"
+) -> dict[str, Timing]:
+    """Seconds a step of each contender: `repetitions` rounds in which each runs `steps` steps in turn. They start one
+    after the other."""
     running: list[Contender] = []
     try:
-        running += (Contender(name, facts) for name, facts in contenders.items())
-        taken: dict[str, list[float]] = {contender.name: [] for contender in running}
+        for name, facts in contenders.items():
+            running.append(Contender(name, facts, module))
         for turn in range(repetitions):
             first = turn % len(running)  # nobody is always first
             for contender in running[first:] + running[:first]:
-                taken[contender.name].append(contender.run(steps))
+                contender.run(steps)
+        return {contender.name: contender.timing() for contender in running}
     finally:
         for contender in running:
             contender.stop()
-    return {name: Timing(name, tuple(seconds)) for name, seconds in taken.items()}

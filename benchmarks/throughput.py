@@ -9,18 +9,20 @@ from benchmarks.interleave import Timing, race
 from benchmarks.results import publish
 
 STOCK = "stock Keras float32"
+COMPILED = "PyTorch bfloat16, torch.compile"
 CONTENDERS = {
     "reskeras bfloat16": ("reskeras", "bfloat16"),
     "reskeras float32": ("reskeras", "float32"),
     STOCK: ("stock", "float32"),
     "stock Keras bfloat16": ("stock", "bfloat16"),
     "PyTorch bfloat16": ("torch", "bfloat16"),
+    COMPILED: ("torch", "bfloat16"),
     "PyTorch float32": ("torch", "float32"),
     "keras.applications float32": ("applications", "float32"),
 }
 # network: batch, steps a turn in training and in inference
 NETWORKS = {"cifar-resnet-20": (128, 8, 24), "cifar-resnet-110": (128, 2, 6), "resnet-50": (32, 1, 2)}
-AT_ONCE = 4  # processes in memory together
+AT_ONCE = 5  # processes in memory together
 
 
 def measured(network: str, task: str, repetitions: int) -> list[list[Any]]:
@@ -32,6 +34,7 @@ def measured(network: str, task: str, repetitions: int) -> list[list[Any]]:
         name: {"library": library, "network": network, "precision": precision, "task": task, "batch": batch}
         for name, (library, precision) in CONTENDERS.items()
     }
+    facts[COMPILED]["compiled"] = True
     rows = {}
     # who is compared directly shares a group: ours in bf16 with PyTorch's
     names.sort(key=lambda name: "bfloat16" not in name)

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -121,10 +123,24 @@ def torch_steps(network: str, precision: str, task: str, batch: int, compiled: b
     return infer if task == "inference" else train
 
 
-def main() -> None:
-    """Serve steps until stdin closes."""
+def serve(steps: Callable[[dict[str, Any]], tuple[Steps, dict[str, float]]]) -> None:
+    """What a contender's process does: make the steps of the facts on the command line, answer with what is told of
+    their start, then with the seconds of as many steps as each line of stdin says; at its end with the most memory that
+    was resident, in GB. Answers are JSON, a line each."""
     answers, sys.stdout = sys.stdout, sys.stderr  # libraries may print
-    facts = json.loads(sys.argv[1])
+
+    def answer(found: Any) -> None:
+        print(json.dumps(found), file=answers, flush=True)
+
+    run, start = steps(json.loads(sys.argv[1]))
+    answer(start)
+    for line in sys.stdin:
+        answer(run(int(line)))
+    answer(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9)
+
+
+def warm(facts: dict[str, Any]) -> tuple[Steps, dict[str, float]]:
+    """Steps of the library that `facts` name, run twice."""
     library = facts.pop("library")
     if library == "torch":
         run = torch_steps(**facts)
@@ -133,10 +149,8 @@ def main() -> None:
     else:
         run = keras_steps(library, **facts)
     run(2)
-    print("ready", file=answers, flush=True)
-    for line in sys.stdin:
-        print(run(int(line)), file=answers, flush=True)
+    return run, {}
 
 
 if __name__ == "__main__":
-    main()
+    serve(warm)

@@ -15,14 +15,13 @@ from reskeras.networks.orders import ORDERS
 from reskeras.networks.resolved import ResolvedNetwork, StrideOn
 from reskeras.networks.shortcuts import SHORTCUTS, Change, ShortcutOption
 from reskeras.networks.skips import IDENTITY
-from reskeras.networks.stages import StageRow, StageSpec
+from reskeras.networks.stages import MOST_UNITS, StageRow, StageSpec
 from reskeras.plans.initialisers import IDENTITIES
 
 if TYPE_CHECKING:
     from reskeras.networks.network import NetworkSpec
     from reskeras.networks.parts import StemSpec
 
-MOST_UNITS = 5000
 WIDER = Change(in_width=1, out_width=2, stride=1, downsample="first")
 
 
@@ -164,7 +163,7 @@ def _refuse_idle_factor(spec: NetworkSpec, stages: tuple[StageSpec, ...]) -> Non
 def _refuse_contradictions(network: ResolvedNetwork) -> None:
     rows = network.stages
     if sum(row.units for row in rows) > MOST_UNITS:
-        raise ReskerasError(f"stages: {sum(row.units for row in rows)} units; the maximum is {MOST_UNITS}")
+        raise ReskerasError(f"stages: {sum(row.units for row in rows):,} units; the maximum is {MOST_UNITS:,}")
     for index, (row, following) in enumerate(pairwise(rows)):
         if ORDERS[row.order].preactivates and not ORDERS[following.order].preactivates:
             choices = " or ".join(name for name, order in ORDERS.items() if order.preactivates)

@@ -21,6 +21,8 @@ else:
     Shortcut = Literal[tuple(SHORTCUTS)]
     OrderName = Literal[tuple(ORDERS)]
 
+MOST_UNITS = 10_000  # of a network, so of a stage
+
 
 def _units_alone(value: Any) -> Any:
     return {"units": value} if isinstance(value, int) and not isinstance(value, bool) else value
@@ -33,7 +35,7 @@ class StageSpec(Spec):
     `inner_factor` widens the inside of a bottleneck, not its output.
     """
 
-    units: Annotated[int, whole(1, 2000)]
+    units: Annotated[int, whole(1, MOST_UNITS)]
     width: Width | None = None
     stride: Stride | None = None
     block: Block | None = None

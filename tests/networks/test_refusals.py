@@ -175,7 +175,7 @@ def test_a_folder_without_a_network_is_no_run(tmp_path):
         ({"depth": 50, "classes": 0}, ["classes: 0"]),
         ({"depth": True}, ["depth: True"]),
         ({"depth": 10**30}, ["depth"]),
-        ({"family": "cifar", "stages": [2000, 2000, 2000]}, ["stages", "6000", "5000"]),
+        ({"family": "cifar", "stages": [4000, 4000, 4000]}, ["stages", "12,000", "10,000"]),
         ({"family": "cifar", "depth": 20, "stages": [1, 1, 1]}, ["depth: 20", "8"]),
         ({"depth": 50, "squeeze_multiple": 8}, ["squeeze_multiple: 8", "'squeeze'"]),
         ({"depth": 18, "first_shortcut": "raw"}, ["first_shortcut: 'raw'", "order 'original'"]),
