@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -20,6 +21,7 @@ from reskeras.plans.nodes import mapped, placed_ops, sequence_ops
 from reskeras.plans.plan import Unit
 
 Key = tuple[str, str]  # operation within a unit, role of the weight
+KEPT = 6  # tensors as large as the stream that the backward pass of a unit needs, about
 OVERLAP = 4  # iterations of the loop that may overlap, so that a unit's filter gradients do not hold up the next unit
 FLOAT32_ROLES = ("gamma", "beta", "moving_mean", "moving_variance")
 
@@ -46,7 +48,8 @@ class ScannedUnits(keras.layers.Layer):
 
     Every weight is stacked: unit i's is entry i along the first axis, initialised as it would be by itself
     (fan, seed and name of the one unit). Batch statistics come back stacked, and the moving ones are updated once
-    after the loop. With `recompute` the backward pass recomputes each unit instead of keeping its activations.
+    after the loop. With `recompute` the backward pass recomputes units, a group at a time, instead of keeping their
+    activations.
     """
 
     def __init__(self, units: Sequence[Unit | dict], seed: int | None = None, recompute: bool = False, **kwargs: Any):
@@ -117,8 +120,9 @@ class ScannedUnits(keras.layers.Layer):
         return value if keeps else tf.cast(value, self.compute_dtype)
 
     def _loop(self, stream: tf.Tensor, stacked: dict[Key, tf.Tensor], training: bool, learns: bool) -> tuple:
-        count, keys = len(self.units), list(stacked)
+        keys = list(stacked)
         norms = [each for each in sequence_ops(self.template.nodes) if isinstance(each, op.BatchNorm)] if learns else []
+        dtypes = [tf.float32] * (2 * len(norms))
 
         def unit(x: tf.Tensor, *values: tf.Tensor) -> tuple[tf.Tensor, ...]:
             weights = {
@@ -133,27 +137,11 @@ class ScannedUnits(keras.layers.Layer):
             x = execute(self.template.nodes, x, tensors)
             return (x, *(value for norm in norms for value in tensors.statistics[norm.name]))
 
-        run = tf.recompute_grad(unit) if self.recompute and training else unit
-        weights = [
-            tf.TensorArray(value.dtype, count, element_shape=value.shape[1:], clear_after_read=False).unstack(value)
-            for value in stacked.values()
-        ]
-        written = tuple(tf.TensorArray(tf.float32, count) for _ in range(2 * len(norms)))
-
-        def body(index: tf.Tensor, x: tf.Tensor, written: tuple) -> tuple:
-            x_shape = x.shape
-            x, *values = run(x, *(array.read(index) for array in weights))
-            x.set_shape(x_shape)
-            return index + 1, x, tuple(array.write(index, value) for array, value in zip(written, values, strict=True))
-
-        _, stream, written = tf.while_loop(
-            lambda index, *_: index < count,
-            body,
-            (tf.constant(0), stream, written),
-            maximum_iterations=count,
-            parallel_iterations=OVERLAP,
-        )
-        values = [array.stack() for array in written]
+        units = partial(looped, unit, dtypes)
+        if self.recompute and training:
+            stream, *values = looped_in_groups(tf.recompute_grad(units), dtypes, stream, *stacked.values())
+        else:
+            stream, *values = units(stream, *stacked.values())
         return stream, {
             (local_name(norm.name, self.template), role): values[2 * place + which]
             for place, norm in enumerate(norms)
@@ -183,6 +171,51 @@ class ScannedUnits(keras.layers.Layer):
             "seed": self.seed,
             "recompute": self.recompute,
         }
+
+
+def looped(
+    step: Callable[..., tuple[tf.Tensor, ...]], dtypes: Sequence[tf.DType], x: tf.Tensor, *stacked: tf.Tensor
+) -> tuple[tf.Tensor, ...]:
+    """`x` after `step` with each entry along the first axis of `stacked`, in turn, and what the steps return besides
+    it, of `dtypes`, stacked."""
+    count, shape = stacked[0].shape[0], x.shape
+    inputs = [
+        tf.TensorArray(value.dtype, count, element_shape=value.shape[1:], clear_after_read=False).unstack(value)
+        for value in stacked
+    ]
+
+    def body(index: tf.Tensor, x: tf.Tensor, written: tuple) -> tuple:
+        x, *values = step(x, *(array.read(index) for array in inputs))
+        x.set_shape(shape)
+        return index + 1, x, tuple(array.write(index, value) for array, value in zip(written, values, strict=True))
+
+    _, x, written = tf.while_loop(
+        lambda index, *_: index < count,
+        body,
+        (tf.constant(0), x, tuple(tf.TensorArray(dtype, count) for dtype in dtypes)),
+        maximum_iterations=count,
+        parallel_iterations=OVERLAP,
+    )
+    return (x, *(array.stack() for array in written))
+
+
+def looped_in_groups(
+    units: Callable[..., tuple[tf.Tensor, ...]], dtypes: Sequence[tf.DType], x: tf.Tensor, *stacked: tf.Tensor
+) -> tuple[tf.Tensor, ...]:
+    """`units(x, *stacked)` of some of the entries at a time: where its activations are recomputed, those that are kept
+    are the stream between groups and, one group at a time, all of a group's; their sum is least for groups of about
+    the root of the number of units."""
+    count = stacked[0].shape[0]
+    size = max(1, round(math.sqrt(count / KEPT)))
+    first = count % size  # units that are left over
+    x, *written = units(x, *(value[:first] for value in stacked)) if first else (x, *([] for _ in dtypes))
+    grouped = [tf.reshape(value[first:], (count // size, size, *value.shape[1:])) for value in stacked]
+    x, *values = looped(units, dtypes, x, *grouped)
+    joined = [tf.reshape(value, (-1, *value.shape[2:])) for value in values]
+    return (
+        x,
+        *(tf.concat([left, value], axis=0) if first else value for left, value in zip(written, joined, strict=True)),
+    )
 
 
 class TensorSeed(keras.random.SeedGenerator):

@@ -1,5 +1,6 @@
 """The scanned form is the unrolled form: outputs, gradients, updates, statistics; converting is exact."""
 
+from functools import partial
 from itertools import combinations
 
 import keras
@@ -12,7 +13,7 @@ from reskeras.errors import ReskerasError
 from reskeras.graph import weights
 from reskeras.graph.compile import Context, compile_plan
 from reskeras.graph.load import load_model, save_model
-from reskeras.graph.scanned import ScannedUnits
+from reskeras.graph.scanned import ScannedUnits, looped, looped_in_groups
 from reskeras.plans.plan_data import unit_data, unit_from_data
 from reskeras.training.optimizer_steps import CoupledDecaySGD
 from tests.graph.by_hand import distance, randomised
@@ -263,3 +264,32 @@ def test_a_plan_knows_what_its_weights_are_called(name):
     for model in (unrolled, scanned):
         trainable = {each for each, (variable, _) in weights.places(model).items() if variable.trainable}
         assert trainable == set(plan.weight_names())
+
+
+@pytest.mark.parametrize("count", [1, 13, 14, 15, 60])
+def test_groups_of_units_are_the_units_one_after_another(count):
+    random = np.random.default_rng(count)
+    factors, shifts = (tf.Variable(random.normal(1, 0.1, (count, 3)), dtype=tf.float32) for _ in range(2))
+    start = tf.Variable(random.normal(size=(2, 3)), dtype=tf.float32)
+
+    def step(x, factor, shift):
+        return tf.tanh(x * factor) + shift, tf.reduce_sum(x, axis=0)
+
+    units = partial(looped, step, [tf.float32])
+    ways = (
+        lambda: units(start, factors, shifts),
+        lambda: looped_in_groups(tf.recompute_grad(units), [tf.float32], start, factors, shifts),
+    )
+    found = []
+    for way in ways:
+        with tf.GradientTape() as tape:
+            last, sums = tf.function(way)()
+            loss = tf.reduce_sum(last)
+        found.append([last, sums, *tape.gradient(loss, [start, factors, shifts])])
+    x = start
+    for index in range(count):  # by hand
+        np.testing.assert_allclose(found[0][1][index], np.sum(x, axis=0), rtol=1e-5, atol=1e-5)
+        x, _ = step(x, factors[index], shifts[index])
+    np.testing.assert_allclose(found[0][0], x, rtol=1e-5, atol=1e-5)
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
