@@ -66,16 +66,19 @@ def provenance_of(made: Mapping[str, Any], path: str, of: str = "") -> Facts:
 
 def _port_verified(ported: Mapping[str, Any]) -> str:
     """How a port was compared with its source; "" where that is not known."""
-    proof = ported.get("proof") or {}
-    if proof.get("difference") is None:
-        return f"no: {why}" if (why := proof.get("why_unproven")) else ""
-    against = proof.get("against") or "the default network with these names"
-    return f"against {against}, largest relative difference {proof['difference']:.1e}"
+    proof = ported.get("proof")
+    if not isinstance(proof, Mapping):
+        return ""
+    difference, against = proof.get("difference"), proof.get("against") or "the default network with these names"
+    if isinstance(difference, float):
+        return f"against {against}, largest relative difference {difference:.1e}"
+    return f"no: {why}" if (why := proof.get("why_unproven")) else ""
 
 
 def provenance_facts(made: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Names and values of what is known of how a run came to be, but for the command and the folder."""
     machine, data = made.get("machine", {}), made.get("data", {})
+    images = data.get("fingerprint")
     pairs = [
         ("made", made.get("made")),
         ("data", data.get("label")),
@@ -83,7 +86,7 @@ def provenance_facts(made: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("port verified", _port_verified(ported) if ported else None),
         ("images", f"{data['train']:,} training, {data['test']:,} test" if "train" in data else None),
         ("data notes", "; ".join(data.get("notes", []))),
-        ("fingerprint of the data", data.get("fingerprint", {}).get("digest")),
+        ("fingerprint of the data", images.get("digest") if isinstance(images, Mapping) else None),
         ("started from", made.get("begun_from")),
         ("learnt from", made.get("teacher")),
         ("preprocessing", made.get("preprocessing")),

@@ -35,9 +35,9 @@ def data_name(data: Mapping[str, Any]) -> str:
 def _paths(data: Mapping[str, Any]) -> list[str]:
     """The paths in the names of the data, long ones first, none that is short enough to be in other words."""
     found = set()
-    for name in (data.get("name"), data.get("place"), data.get("data_dir")):
-        kind, colon, rest = str(name or "").rpartition(":")
-        path = rest if colon and is_path_kind(kind.rpartition(":")[2]) else str(name or "")
+    named = (str(data.get(key) or "").rpartition(":") for key in ("name", "place"))
+    places = [path for kind, _, path in named if is_path_kind(kind.rpartition(":")[2])]
+    for path in [*places, str(data.get("data_dir") or "")]:
         if "/" in path.strip("/") and not path.startswith(("s3:", "gs:")) and Path(path).name:
             found.add(path)
     return sorted(found, key=len, reverse=True)

@@ -31,14 +31,16 @@ def report_card(run: Run, material: Material) -> None:
     """Write the card of `run`, and the one beside its artefacts if it has any, with what the `material` of its report
     found; keep the figures for later exports. Nothing is written to a folder that cannot be written to, and no card
     that was edited is replaced."""
-    with suppress(ReskerasError):  # a page is also made of a run that nobody may write to
+    try:
         check_place(run.path / CARD_FILE)
-        found = None
-        if material.evaluation is not None:
-            notes = tuple(material.source.notes) if material.source else ()
-            found = replace(find_task(run.task).card_results(material), notes=notes, model=_digest(run.folder))
-            write_json(run.folder.evaluation_file, asdict(found))
-        _write(run, found, material.missing)
+    except ReskerasError:  # a page is also made of a run that nobody may write to
+        return
+    found = None
+    if material.evaluation is not None:
+        notes = tuple(material.source.notes) if material.source else ()
+        found = replace(find_task(run.task).card_results(material), notes=notes, model=_digest(run.folder))
+        write_json(run.folder.evaluation_file, asdict(found))
+    _write(run, found, material.missing)
 
 
 def export_card(run: Run) -> None:
@@ -57,9 +59,11 @@ def carded(run: Run) -> Iterator[None]:
     """Write the cards of `run` after it was exported; also where an artefact was rejected and others were not."""
     try:
         yield
-    finally:
-        if run.proofs():
+    except ReskerasError:
+        with suppress(ReskerasError):  # the first error is the one to tell
             export_card(run)
+        raise
+    export_card(run)
 
 
 def _write(run: Run, found: CardResults | None, missing: str, of_run: bool = True) -> None:
@@ -93,7 +97,7 @@ def card_of(run: Run, found: CardResults | None, missing: str = "") -> Card:
         epochs=len(folder.metrics()),
         results=found,
         missing=missing,
-        proofs=run.proofs(),
+        proofs=list({(proof.kind, proof.holds): proof for proof in run.proofs()}.values()),  # the latest of each
         usage=task.usage,
         caveats=task.caveats,
         base=_base(folder),

@@ -25,6 +25,7 @@ from reskeras.report.card_file import is_replaceable, sealed, write_card
 from reskeras.report.card_results import MOST_CLASSES, CardResults, Figure
 from reskeras.report.hub import dataset_id, model_id
 from reskeras.report.markdown import LONGEST
+from reskeras.report.public import published
 from reskeras_cli.main import commands
 from tests.report.cards import HOSTILE, body, card, cells, tokens
 
@@ -197,6 +198,17 @@ def test_no_place_of_the_machine_is_published():
     assert not [word for word in ("somebody", "secret", "/usr", "/home", "/mnt") if word in text]
     assert "my photos has" in text and "first" in text and "teacher: large" in text
     assert "datasets" not in front_matter(made)  # folder:my photos is no name that the hub takes
+
+
+def test_paths_are_known_by_the_kind_of_their_data():
+    def shown(**data):
+        return published({"said": f"{data['name']} and 4/5.1 of x/y"}, data)["said"]
+
+    assert shown(name="tfds:imagenet2012/5.1") == "tfds:imagenet2012/5.1 and 4/5.1 of x/y"
+    assert shown(name="classes:voc:/home/a b/c d") == "classes:voc:c d and 4/5.1 of x/y"
+    assert shown(name="folder:x/y") == "folder:y and 4/5.1 of y"
+    assert shown(name="folder:s3://bucket/photos") == "folder:s3://bucket/photos and 4/5.1 of x/y"
+    assert published("see /a/b/c.txt, https://x.org/a/b and ~/d/e", {}) == "see c.txt, https://x.org/a/b and ~/d/e"
 
 
 def test_figures_that_are_not_finite_are_told_and_not_in_the_metadata():
