@@ -41,6 +41,6 @@ def limits(
         yield "The statistics of batch norm were measured anew after the training."
     yield from caveats
     yield (
-        "It has not been tested for robustness to noise, blur or attacks, nor for how it differs between groups of "
-        "people. What it must not be used for is for its users to decide."
+        "Its robustness to noise, blur and attacks has not been tested, nor whether its errors differ between groups "
+        "of people. Test it on images of your own before you rely on it."
     )

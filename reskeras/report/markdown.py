@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from reskeras.printable import printable
-from reskeras.report.sections import Facts, Table
+from reskeras.report.sections import Table
 
 LONGEST = 120  # characters of a text
 MOST_PROSE = 600  # of a paragraph
@@ -55,16 +55,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> str:
-    """Names and values as a table without a head."""
-    return table(["", ""], pairs)
+    """Names and values as a list."""
+    told = ((text(name), str(value)) for name, value in pairs)
+    return listed(f"{name}: {text(value) if len(value) <= LONGEST else prose(value)}" for name, value in told)
 
 
-def section(shown: Facts | Table, level: int = 2) -> str:
-    """A section of a page, its heading of that level."""
-    if isinstance(shown, Facts):
-        body = [prose(shown.text), facts(shown.pairs)]
-    else:
-        body = [table(shown.columns, shown.rows), prose(shown.caption), listed(map(prose, shown.notes))]
+def section(shown: Table, level: int = 2) -> str:
+    """A table of a page with its title, a heading of that level, its caption and its notes."""
+    body = [table(shown.columns, shown.rows), prose(shown.caption), listed(map(prose, shown.notes))]
     return "\n".join([f"{'#' * level} {text(shown.title)}\n", *filter(None, body)])
 
 
