@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from reskeras import __version__
+from reskeras.addresses import is_address
 from reskeras.errors import ReskerasError
 from reskeras.files import check_place, write_json
 from reskeras.report.card import Card, card_text
@@ -112,7 +113,7 @@ def _base(folder: RunFolder) -> str:
         if found := model_id(made):
             return found
         begun = made.get("begun_from")
-        if not isinstance(begun, str):
+        if not isinstance(begun, str) or is_address(begun):  # a run elsewhere is not fetched for this
             return ""
         try:
             made = open_run(begun).provenance()
