@@ -53,7 +53,7 @@ def exports_of(proofs: Mapping[str, Sequence[Proof]]) -> list[Table]:
                 ]
             )
     caption = (
-        "Each artefact compared with the Keras model on the same real images, and timed on the machine that made it."
+        "Each artefact compared with the Keras model on the same images, and timed on the machine that made it."
     )
     return [Table("Exports", columns, rows, caption)] if rows else []
 
