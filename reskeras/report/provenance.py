@@ -52,9 +52,7 @@ def exports_of(proofs: Mapping[str, Sequence[Proof]]) -> list[Table]:
                     str(largest.batch) if largest else "",
                 ]
             )
-    caption = (
-        "Each artefact compared with the Keras model on the same images, and timed on the machine that made it."
-    )
+    caption = "Each artefact compared with the Keras model on the same images, and timed on the machine that made it."
     return [Table("Exports", columns, rows, caption)] if rows else []
 
 
