@@ -71,6 +71,8 @@ setup(
             "av>=16,<19",
             "torch>=2.13,<2.14",
             "jsonschema>=4.20,<5",
+            "huggingface_hub>=1,<3",  # its ModelCard reads ours
+            "markdown-it-py[linkify]>=3,<5",
             "s3fs>=2025.3,<2028",
             "moto[server]>=5,<6",  # an S3 server on loopback
         ],

@@ -12,6 +12,7 @@ import click
 from reskeras.addresses import copies_named
 from reskeras.artefacts import kinds_listed
 
+from .cards import card_fact, echo_files
 from .classification_results import echo_noise, echo_proofs
 from .output import command_line, echo, emit_json, heading, prose
 from .run_options import data_options, numbers_by_name, run_argument
@@ -83,7 +84,8 @@ def command(
 
     Artefacts take raw pixels (0 to 255, batch x height x width x channels); normalisation is included. The tolerance of
     float kinds is a fraction of the largest logit, that of integer kinds the fraction of images whose top class may
-    differ. An artefact that differs by more is set aside as rejected, and the exit status is 1.
+    differ. An artefact that differs by more is set aside as rejected, and the exit status is 1. A model card,
+    README.md, is written beside them, with the figures of the run's latest report.
     """
     from reskeras.tasks.classification.run import ClassifierRun
 
@@ -117,6 +119,7 @@ def echo_exported(run: Run, proofs: Sequence[Proof], data: str | None) -> None:
     from reskeras.export.server import commands_for
 
     echo_proofs(proofs)
+    echo_files([card_fact(run.folder.export_folder)])
     if data is None and "data" not in run.folder.provenance():
         echo()
         prose(

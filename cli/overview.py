@@ -5,39 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
 from typing import Any
 
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.catalog import Row, catalog, name_of
 from reskeras.networks.network import NetworkSpec
 from reskeras.networks.request import network
-from reskeras.plans.complexity import Complexity, Cost
-from reskeras.plans.operation import Shape
+from reskeras.plans.complexity import Complexity
 from reskeras.plans.plan import Plan
-from reskeras.plans.wording import sequence_words, stage_words
+from reskeras.plans.stages import Line, cost_data, stage_lines
+from reskeras.plans.wording import sequence_words
 
 from .output import echo, facts, heading, sentence, shape_text, short, short_bytes
 from .tables import Column, table
-
-
-@dataclass(frozen=True)
-class Line:
-    """A stage or a unit: its name, output shape, operations in words, and cost."""
-
-    name: str
-    shape: Shape
-    words: str
-    cost: Cost
-
-    def data(self, batch: int) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "name": self.name,
-            "output_shape": list(self.shape),
-            "operations": self.words,
-            **cost_data(self.cost, batch),
-        }
 
 
 @dataclass(frozen=True)
@@ -146,16 +126,6 @@ class Overview:
         }
 
 
-def stage_lines(plan: Plan, complexity: Complexity) -> list[Line]:
-    """One line for each stage of a plan."""
-    lines = []
-    for stage, run in groupby(zip(plan.units, complexity.units, strict=True), lambda pair: pair[0].stage_name):
-        units, costs = zip(*run, strict=True)
-        total = sum((unit.cost for unit in costs), Cost())
-        lines.append(Line(stage, costs[-1].output_shape, stage_words(units), total))
-    return lines
-
-
 @dataclass(frozen=True)
 class Published:
     """A catalogue row with published figures that this network can be compared with."""
@@ -189,13 +159,3 @@ def published(spec: AnyNetwork) -> Published | None:
     name = name_of(original)
     row = catalog().get(name)
     return Published(name, row, same=False) if row and (row.flops or row.millions) else None
-
-
-def cost_data(cost: Cost, batch: int) -> dict[str, int]:
-    """A cost for JSON."""
-    return {
-        "parameters": cost.parameters,
-        "statistics": cost.statistics,
-        "multiply_adds": cost.multiply_adds,
-        "activation_bytes": cost.activation_bytes(batch),
-    }

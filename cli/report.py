@@ -12,6 +12,7 @@ from reskeras.files import local_path
 from reskeras.runs import RESULTS_FILE
 from reskeras.tasks.task import find_task
 
+from .cards import card_fact, echo_files
 from .classification_results import echo_proofs
 from .output import command_line, echo, emit_json, facts, heading, note, working
 from .paths import Written
@@ -41,14 +42,21 @@ LOGS = [f"{images}{name}" for images in ("", "val_") for name in ("loss", "accur
     help="Write the page to this file.  [default: report.html in the run; for several runs saved_models/report.html]",
 )
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report's data as JSON, and write no page.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the report's data as JSON, and write neither page nor card."
+)
 def command(runs: tuple[Path, ...], out: Path | None, data_dir: Path | None, as_json: bool) -> None:
-    """Write one HTML page about trained runs, or a suite's results, that works offline, on a phone and in print.
+    """Write one HTML page about trained runs, or a suite's results, that works offline, on a phone and in print, and a
+    model card of each run.
 
     It shows the network stage by stage, training and test error, responses and other plots of `analyse`, the confusion
     matrix, the worst mistakes, exports with their verification, and provenance; several runs are drawn over each other.
     For detectors it shows average precision, recall of the proposals, losses, what limits them, and examples and
     mistakes with boxes drawn in.
+
+    The card is README.md in the run, and beside its exports, in the form of Hugging Face's: figures with intervals,
+    data, recipe, limits, provenance, use. A README.md that you wrote or edited is left as it is. A suite's runs get
+    theirs from a report of their own.
     """
     if len(runs) == 1 and (local_path(runs[0], "run") / RESULTS_FILE).is_file():
         _report_suite(runs[0], out, as_json)
@@ -66,7 +74,7 @@ def command(runs: tuple[Path, ...], out: Path | None, data_dir: Path | None, as_
     with working("drawing the page"):
         page = write_report(*opened, out=out, data_dir=data_dir)
     echo()
-    facts([("page", str(page), "")])
+    echo_files([("page", str(page), ""), *(card_fact(run.path) for run in opened)])
 
 
 def _report_suite(folder: Path, out: Path | None, as_json: bool) -> None:

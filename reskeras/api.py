@@ -30,6 +30,7 @@ from reskeras.report.page import write_page
 from reskeras.run_provenance import provenance
 from reskeras.runs import HOME, MODEL_FILE, PROVENANCE_FILE, REPORT_FILE, new_run, place_for
 from reskeras.spaces.space import Space
+from reskeras.tasks.cards import report_card
 from reskeras.tasks.run import Run
 from reskeras.tasks.task import TASKS, find_task
 from reskeras.tuning.hypermodel import HyperModel, held_out
@@ -102,6 +103,9 @@ def write_report(*runs: str | Path | Run, out: str | Path | None = None, data_di
     All are of one task: classifiers, or detectors. `out` is RUN/report.html for one run, saved_models/report.html for
     several. Test errors, precision, confusion matrix and worst mistakes need the run's images (`data_dir`); without
     them the page says so. Analyses and proofs are read from the run folders.
+
+    Each run also gets a model card in the form of the Hugging Face hub's, RUN/README.md, with the figures of its test,
+    and one beside its exports. A card that was edited, or another file of that name, is left as it is.
     """
     opened = [run if isinstance(run, Run) else Run(run) for run in runs]
     if not opened:
@@ -120,7 +124,10 @@ def write_report(*runs: str | Path | Run, out: str | Path | None = None, data_di
     ]
     labels = [label if labels.count(label) == 1 else str(run.path) for run, label in zip(opened, labels, strict=True)]
     known = [run.material(label, data_dir) for run, label in zip(opened, labels, strict=True)]
-    return write_page(find_task(of.task).page(known), page)
+    written = write_page(find_task(of.task).page(known), page)
+    for run, material in zip(opened, known, strict=True):
+        report_card(run, material)
+    return written
 
 
 @preserved()

@@ -25,6 +25,8 @@ from reskeras.strict_json import to_json
 
 HOME = Path("saved_models")
 REPORT_FILE = "report.html"
+CARD_FILE = "README.md"  # where the Hugging Face hub looks for a model's card
+EVALUATION_FILE = "evaluation.json"
 RESULTS_FILE = "results.json"  # of a suite, beside its runs
 MODEL_FILE = "model.keras"
 RECIPE_FILE = "recipe.yaml"
@@ -92,6 +94,11 @@ class RunFolder:
     def export_folder(self) -> Path:
         """Where exports go."""
         return self.path / "export"
+
+    @property
+    def evaluation_file(self) -> Path:
+        """What the latest test of the model found, for model cards."""
+        return self.path / EVALUATION_FILE
 
     @property
     def analysis_folder(self) -> Path:

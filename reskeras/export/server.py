@@ -62,6 +62,11 @@ def program_command(folder: Path, rest_port: int, grpc_port: int) -> list[str]:
 
 def container_command(folder: Path, rest_port: int, grpc_port: int) -> list[str]:
     """The same in docker, with ports published on this machine's loopback only."""
+    return container_words(str(folder.absolute()), rest_port, grpc_port)
+
+
+def container_words(source: str, rest_port: int = REST_PORT, grpc_port: int = GRPC_PORT) -> list[str]:
+    """The same of an export folder written as `source`, an absolute path or what a shell makes one of."""
     inside = Path(CONTAINER_FOLDER)
     published = [word for port in (rest_port, grpc_port) for word in ("--publish", f"{ONLY_HERE}:{port}:{port}")]
     return [
@@ -70,7 +75,7 @@ def container_command(folder: Path, rest_port: int, grpc_port: int) -> list[str]
         "--rm",
         *published,
         "--mount",
-        _mount(folder.absolute(), inside),
+        _mount(source, inside),
         "--entrypoint",
         PROGRAM,
         IMAGE,
@@ -95,7 +100,7 @@ def _flags(models: Path, folder: Path, rest_port: int, grpc_port: int) -> list[s
     ]
 
 
-def _mount(source: Path, target: Path) -> str:
+def _mount(source: str, target: Path) -> str:
     """`--mount` reads a line of CSV, so that a path may have colons (which `--volume` takes apart) and commas."""
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(["type=bind", f"source={source}", f"target={target}", "readonly"])

@@ -20,8 +20,9 @@ if TYPE_CHECKING:  # a task is looked up without TensorFlow
     from reskeras.porting.foreign_model import ForeignModel
     from reskeras.porting.port import Port
     from reskeras.porting.recognise import Recognised
-    from reskeras.report.sections import Page
-    from reskeras.tasks.run import Run
+    from reskeras.report.card_results import CardResults
+    from reskeras.report.sections import Page, Table
+    from reskeras.tasks.run import Material, Run
     from reskeras.training.job import Job
     from reskeras.training.transfer import Start
 
@@ -41,7 +42,8 @@ class Task(ABC):
     `noun` is what its models are called, `program` the command-line words before `train`, `evaluate` and so on,
     `annotation` what its sources annotate in each image (a key of readers.py), `recipe` its default recipe, `figure`
     the one that tells of two trainings which is better, among those of each epoch, `measures` what finished runs are
-    compared by (keys of experiments.measures).
+    compared by (keys of experiments.measures). For model cards: `pipeline` is the Hugging Face hub's name of the task,
+    `usage` lines of Python that use a `run`, `caveats` what holds of all its models.
     """
 
     name: ClassVar[str]
@@ -51,6 +53,9 @@ class Task(ABC):
     recipe: ClassVar[str] = "quick"
     measures: ClassVar[tuple[str, ...]] = ()
     figure: ClassVar[str] = "val_loss"
+    pipeline: ClassVar[str] = ""
+    usage: ClassVar[tuple[str, ...]] = ()
+    caveats: ClassVar[tuple[str, ...]] = ()
 
     def words(self, command: str) -> list[str]:
         """The words of one of its command lines: `reskeras`, `export`."""
@@ -103,6 +108,18 @@ class Task(ABC):
     @abstractmethod
     def page(self, runs: Sequence[Any]) -> Page:
         """A report on one run or several, each as the Material that its `material()` gives."""
+
+    def card_results(self, run: Material) -> CardResults:
+        """The figures of a run's evaluation for its model card."""
+        from reskeras.report.card_results import plain_results
+
+        return plain_results(run.evaluation.as_dict(), str(run.provenance.get("data", {}).get("label", "")))
+
+    def tables(self, plan: Any) -> Sequence[Table]:
+        """The parts of a lowered spec for its model card."""
+        from reskeras.report.stage_table import stage_table
+
+        return [stage_table({"": plan})]
 
     def served_batches(self) -> tuple[int, ...]:
         """Batch sizes that a server may batch concurrent requests into."""

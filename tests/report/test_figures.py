@@ -385,6 +385,6 @@ class TestConfusion:
 
 
 def test_a_class_with_a_single_detection_is_a_dot():
-    one = ClassPrecision("a", 3, np.array([1.0]), np.array([0.3]), np.array([0.9]), 0.3, 0.3)
+    one = ClassPrecision("a", 3, np.array([1.0]), np.array([0.3]), np.array([0.9]), np.array([0]), 0.3, 0.3)
     [line] = draw_precision(VocPrecision(0.5, (one,), 0.3, 0.3)).axes[0].lines
     assert line.get_marker() == "o"

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from huggingface_hub import ModelCard
 
 import reskeras
 from reskeras.errors import ReskerasError
@@ -74,6 +75,11 @@ def test_a_stopped_training_goes_on_to_the_same_weights(counter, tmp_path):
 def test_its_page_and_its_commands(counter, tmp_path):
     page = reskeras.write_report(counter.path, out=tmp_path / "page.html").read_text()
     assert "Counters" in page and "mean error" in page and f"{counter.evaluate().mean_error:.2f}" in page
+    card = ModelCard.load(counter.path / "README.md")
+    assert [each.metric_type for each in card.data.eval_results] == ["mean_error"]
+    assert (
+        card.data.eval_results[0].metric_value == counter.evaluate().mean_error and "A counter of 1 class," in card.text
+    )
     assert json.loads(printed("evaluate", counter.path, "--json")) == counter.evaluate().as_dict()
     assert "mean error" in printed("evaluate", counter.path)
     assert f"views: only for classifiers; {counter.path} is a counter" in refused(

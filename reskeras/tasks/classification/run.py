@@ -23,6 +23,7 @@ from reskeras.files import check_place, only_writer
 from reskeras.graph.load import save_model
 from reskeras.graph.weights import read
 from reskeras.image_files import several
+from reskeras.tasks.cards import carded
 from reskeras.tasks.run import Run
 
 if TYPE_CHECKING:  # not needed for training, so imported where it is used
@@ -158,7 +159,7 @@ class ClassifierRun(Run[Split]):
         self.folder.model_file  # noqa: B018 - says what is missing before the data is opened
         for kind in kinds if keep_float else ():
             check_debugged(lite_kind(kind))
-        return exporter.of(
+        made = exporter.of(
             self.folder,
             self._proving(kinds, data, data_dir),
             self.name,
@@ -167,7 +168,9 @@ class ClassifierRun(Run[Split]):
             representative=representative,
             keep_float=tuple(keep_float),
             timing=timing,
-        ).export(kinds, tell)
+        )
+        with carded(self):
+            return made.export(kinds, tell)
 
     def exporter(self) -> type[ClassifierExporter]:
         """What exports it."""

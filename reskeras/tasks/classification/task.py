@@ -15,10 +15,12 @@ from reskeras.tasks.task import Task, find_task
 
 if TYPE_CHECKING:
     from reskeras.data.source import Source, Split
+    from reskeras.report.card_results import CardResults
     from reskeras.report.sections import Page
     from reskeras.tasks.classification.job import ClassifierJob
     from reskeras.tasks.classification.page import ClassifierMaterial
     from reskeras.tasks.classification.run import ClassifierRun
+    from reskeras.tasks.run import Material
 
 
 class ClassificationTask(Task):
@@ -29,6 +31,12 @@ class ClassificationTask(Task):
     annotation: ClassVar[str] = CLASSES
     measures: ClassVar[tuple[str, ...]] = ("test_error", "training_error")
     figure: ClassVar[str] = "val_accuracy"
+    pipeline: ClassVar[str] = "image-classification"
+    usage: ClassVar[tuple[str, ...]] = ('for image in run.predict("image.jpg"):', "    print(image.path, image.top)")
+    caveats: ClassVar[tuple[str, ...]] = (
+        "It names one of its classes for every image, also for one that shows none of them.",
+        "Its probabilities have not been calibrated: they are not how often it is right.",
+    )
 
     def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> AnyNetwork:
         """The spec of a network."""
@@ -67,3 +75,9 @@ class ClassificationTask(Task):
         from reskeras.tasks.classification.page import page_of
 
         return page_of(runs)
+
+    def card_results(self, run: Material) -> CardResults:
+        """Accuracy, of all images and by class."""
+        from reskeras.tasks.classification.card import classifier_results
+
+        return classifier_results(run.evaluation)

@@ -55,10 +55,11 @@ class Detections:
 class ClassPrecision:
     """Precision-recall curve of one class, with detections by descending score.
 
-    `objects` is the number of objects that are not ignored. `precision`, `recall` float64 (k,) in 0..1 and `scores`
-    float32 (k,) have an entry for each counted detection: the figures with all detections down to this one. `area` is
-    the area under the monotone envelope of the curve, `eleven` the mean of the highest precision at recalls of at least
-    0, 0.1, ..., 1. A class without objects has zeros for both and for recall.
+    `objects` is the number of objects that are not ignored. `precision`, `recall` float64 (k,) in 0..1, `scores`
+    float32 (k,) and `images` int32 (k,), the index of its image, have an entry for each counted detection: the figures
+    with all detections down to this one. `area` is the area under the monotone envelope of the curve, `eleven` the mean
+    of the highest precision at recalls of at least 0, 0.1, ..., 1. A class without objects has zeros for both and for
+    recall.
     """
 
     name: str
@@ -66,6 +67,7 @@ class ClassPrecision:
     precision: np.ndarray = field(repr=False, compare=False)
     recall: np.ndarray = field(repr=False, compare=False)
     scores: np.ndarray = field(repr=False, compare=False)
+    images: np.ndarray = field(repr=False, compare=False)
     area: float
     eleven: float
 
@@ -148,14 +150,15 @@ def _of_class(
     rows = np.flatnonzero(objects.labels == label)
     best = _best_rows(ranked, objects, owner, rows, overlap)
     ignored = (best >= 0) & objects.ignored[best] if len(objects.ignored) else np.zeros(len(best), bool)
-    best, scores = best[~ignored], ranked.scores[~ignored]
+    best, scores, images = (each[~ignored] for each in (best, ranked.scores, ranked.image))
     true = np.zeros(len(best), bool)
     found, first = np.unique(best, return_index=True)
     true[first[found >= 0]] = True  # the most confident of those assigned to one object
     count = int((~objects.ignored[rows]).sum())
     hits = np.cumsum(true)
     precision, recall = hits / np.arange(1, len(true) + 1), hits / max(count, 1)
-    return ClassPrecision(name, count, precision, recall, scores, _area(precision, recall), _eleven(precision, recall))
+    means = area(precision, recall), _eleven(precision, recall)
+    return ClassPrecision(name, count, precision, recall, scores, images, *means)
 
 
 def _best_rows(ranked: Detections, objects: Objects, owner: np.ndarray, rows: np.ndarray, overlap: float) -> np.ndarray:
@@ -172,7 +175,8 @@ def _best_rows(ranked: Detections, objects: Objects, owner: np.ndarray, rows: np
     return best
 
 
-def _area(precision: np.ndarray, recall: np.ndarray) -> float:
+def area(precision: np.ndarray, recall: np.ndarray) -> float:
+    """The area under the monotone envelope of a curve, whose recalls (k,) do not fall."""
     highest = np.maximum.accumulate(precision[::-1])[::-1]  # at this recall or above
     return float(np.sum(np.diff(recall, prepend=0.0) * highest))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from reskeras.caller_state import preserved
 from reskeras.export.proof import Proof
+from reskeras.tasks.cards import carded
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.run import Run
 
@@ -43,7 +44,9 @@ class ObjectRun(Run[Objects]):
         kinds = kinds or self.kinds
         self.check_export(kinds, tolerances)
         self.folder.model_file  # noqa: B018 - raises before the data is opened
-        return self.exporter(self.source(data, data_dir), tolerances, timing).export(kinds, tell)
+        made = self.exporter(self.source(data, data_dir), tolerances, timing)
+        with carded(self):
+            return made.export(kinds, tell)
 
     @abstractmethod
     def check_export(self, kinds: tuple[str, ...], tolerances: Mapping[str, float]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +15,7 @@ from reskeras.tasks.task import Task
 
 if TYPE_CHECKING:
     from reskeras.data.source import Source
+    from reskeras.report.sections import Table
     from reskeras.tasks.detection.objects import Objects
     from reskeras.tasks.run import Run
     from reskeras.training.transfer import Start
@@ -24,6 +26,7 @@ class ObjectTask(Task):
     lacks, or whose shapes depend on classes and anchors."""
 
     annotation: ClassVar[str] = OBJECTS
+    pipeline: ClassVar[str] = "object-detection"
     fresh: ClassVar[tuple[str, ...]]
 
     def network(self, spec: BuiltOnNetwork) -> NetworkSpec:
@@ -33,6 +36,12 @@ class ObjectTask(Task):
     def name_of(self, spec: BuiltOnNetwork) -> str:
         """`resnet-18-detector`."""
         return built_name(spec)
+
+    def tables(self, plan: Any) -> Sequence[Table]:
+        """The stages of all parts."""
+        from reskeras.report.stage_table import stage_table
+
+        return [stage_table(plan.parts)]
 
     def beginning_spec(self, spec: Any, source: Source[Objects]) -> AnySpec:
         """`spec` with the number of classes of the data."""

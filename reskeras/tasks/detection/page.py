@@ -210,7 +210,7 @@ def _parts(runs: Sequence[Material]) -> Iterator[Table]:
     for run in runs:
         if run.plan not in described:
             described.append(run.plan)
-            yield _parts_of(run, "" if len(runs) == 1 else f", {run.name}")
+            yield parts_table(run.plan, "" if len(runs) == 1 else f", {run.name}")
 
 
 def _of_neck(name: str) -> str:
@@ -231,10 +231,11 @@ def _use(runs: Sequence[Material]) -> str:
     return "; ".join(said)
 
 
-def _parts_of(run: Material, of: str) -> Table:
-    total, rows = run.plan.multiply_adds, []
-    for name, (cost, often) in run.plan.costs().items():
-        shape = "x".join(map(str, run.plan.parts[name].output_shape))
+def parts_table(plan: DetectorPlan, of: str = "") -> Table:
+    """The parts of a detector and what they cost."""
+    total, rows = plan.multiply_adds, []
+    for name, (cost, often) in plan.costs().items():
+        shape = "x".join(map(str, plan.parts[name].output_shape))
         spent = cost.multiply_adds * often
         rows.append(
             [
@@ -247,18 +248,20 @@ def _parts_of(run: Material, of: str) -> Table:
                 PARTS.get(name) or _of_neck(name),
             ]
         )
-    spec = run.plan.spec
+    spec = plan.spec
     anchors, regions = spec.anchors, spec.regions
-    sizes, ratios = (", ".join(f"{number:g}" for number in numbers) for numbers in (anchors.sizes, anchors.ratios))
+    sizes, ratios = (
+        ", ".join(f"{number:g}" for number in numbers or ()) for numbers in (anchors.sizes, anchors.ratios)
+    )
     pooling = "RoIAlign" if regions.pool == "align" else "RoI pooling"
     context = ", each with the whole image as context" if regions.context else ""
     notes = [
-        f"{run.plan.anchors} anchors at each position of {'the maps' if spec.neck else 'the shared map'}: sides of "
+        f"{plan.anchors} anchors at each position of {'the maps' if spec.neck else 'the shared map'}: sides of "
         f"{sizes} pixels on the canvas, height/width ratios of {ratios}.",
         f"Regions are {regions.size}x{regions.size} cells by {pooling}{context}.",
     ]
     columns = ["part", "output", "parameters", "multiply-adds", "times", "share", MEANING]
-    caption = f"{run.plan.parameters:,} parameters and {total:,} multiply-adds per image with all its regions."
+    caption = f"{plan.parameters:,} parameters and {total:,} multiply-adds per image with all its regions."
     return Table(f"Parts{of}", columns, rows, caption, notes, [MEANING])
 
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from reskeras.porting.foreign_model import ForeignModel
     from reskeras.porting.port import Port
     from reskeras.porting.recognise import Recognised
-    from reskeras.report.sections import Page
+    from reskeras.report.card_results import CardResults
+    from reskeras.report.sections import Page, Table
     from reskeras.tasks.detection.job import DetectorJob
     from reskeras.tasks.detection.objects import Objects
     from reskeras.tasks.detection.run import DetectorRun
@@ -40,6 +41,14 @@ class DetectionTask(ObjectTask):
     program: ClassVar[tuple[str, ...]] = ("reskeras", "detect")
     recipe: ClassVar[str] = "detector"
     figure: ClassVar[str] = "val_average_precision"
+    usage: ClassVar[tuple[str, ...]] = (
+        'for image in run.predict("image.jpg"):  # boxes are top, left, bottom, right in pixels',
+        "    print(image.path, image.detections)",
+    )
+    caveats: ClassVar[tuple[str, ...]] = (
+        "It finds objects of its classes alone; others are background, or taken for one of them.",
+        "Which probability a detection needs is for its use to decide: average precision is over all of them.",
+    )
     measures: ClassVar[tuple[str, ...]] = ("map_area",)
 
     def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> DetectorSpec:
@@ -75,6 +84,18 @@ class DetectionTask(ObjectTask):
         from reskeras.tasks.detection.page import page_of_detectors
 
         return page_of_detectors(runs)
+
+    def card_results(self, run: Material) -> CardResults:
+        """Mean average precision, and average precision by class."""
+        from reskeras.tasks.detection.card import detector_results
+
+        return detector_results(run.evaluation, run.test)
+
+    def tables(self, plan: DetectorPlan) -> Sequence[Table]:
+        """The parts with what they cost an image, and their stages."""
+        from reskeras.tasks.detection.page import parts_table
+
+        return [parts_table(plan), *super().tables(plan)]
 
     def served_batches(self) -> tuple[int, ...]:
         """Small ones: each image has hundreds of regions."""

@@ -14,6 +14,7 @@ from reskeras.tasks.detection.object_task import ObjectTask
 
 if TYPE_CHECKING:
     from reskeras.data.source import Source
+    from reskeras.report.card_results import CardResults
     from reskeras.report.sections import Page
     from reskeras.tasks.detection.objects import Objects
     from reskeras.tasks.localisation.job import LocaliserJob
@@ -31,6 +32,13 @@ class LocalisationTask(ObjectTask):
     recipe: ClassVar[str] = "localiser"
     figure: ClassVar[str] = "val_localised"
     measures: ClassVar[tuple[str, ...]] = ("localisation_error",)
+    usage: ClassVar[tuple[str, ...]] = (
+        'for image in run.predict("image.jpg"):  # boxes are top, left, bottom, right in pixels',
+        "    print(image.path, image.detections)",
+    )
+    caveats: ClassVar[tuple[str, ...]] = (
+        "It gives one box for a class that it is told: it does not say whether the image shows that class at all.",
+    )
 
     def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> LocaliserSpec:
         """The spec of a localiser, from a localiser or from a network as its trunk."""
@@ -59,3 +67,9 @@ class LocalisationTask(ObjectTask):
         from reskeras.tasks.localisation.page import page_of_localisers
 
         return page_of_localisers(runs)
+
+    def card_results(self, run: Material) -> CardResults:
+        """The error and the mean IoU, of all images and by class."""
+        from reskeras.tasks.localisation.card import localiser_results
+
+        return localiser_results(run.evaluation, run.test)

@@ -13,10 +13,12 @@ from reskeras.tasks.task import Task
 
 if TYPE_CHECKING:
     from reskeras.data.source import Source, Split
+    from reskeras.report.card_results import CardResults
     from reskeras.report.sections import Page
     from reskeras.tasks.classification.page import ClassifierMaterial
     from reskeras.tasks.multilabel.job import MultiLabelJob
     from reskeras.tasks.multilabel.run import MultiLabelRun
+    from reskeras.tasks.run import Material
 
 
 class MultiLabelTask(ClassificationTask):
@@ -26,6 +28,10 @@ class MultiLabelTask(ClassificationTask):
     noun: ClassVar[str] = "multi-label classifier"
     measures: ClassVar[tuple[str, ...]] = ("average_precision", "f1")
     figure: ClassVar[str] = "val_average_precision"
+    caveats: ClassVar[tuple[str, ...]] = (
+        "Precision, recall and F1 are at a probability of 1/2; another threshold may suit a use better.",
+        "Its probabilities have not been calibrated: they are not how often it is right.",
+    )
 
     def on(self, source: Source[Split]) -> Task:
         """This task, whose job refuses images of one class each."""
@@ -50,3 +56,9 @@ class MultiLabelTask(ClassificationTask):
         from reskeras.tasks.multilabel.page import page_of
 
         return page_of(runs)
+
+    def card_results(self, run: Material) -> CardResults:
+        """Average precision and F1, of all labels and by class."""
+        from reskeras.tasks.multilabel.card import label_results
+
+        return label_results(run.evaluation)

@@ -14,6 +14,7 @@ from reskeras.tasks.detection.object_task import ObjectTask
 
 if TYPE_CHECKING:
     from reskeras.data.source import Source
+    from reskeras.report.card_results import CardResults
     from reskeras.report.sections import Page
     from reskeras.tasks.detection.objects import Objects
     from reskeras.tasks.refinement.job import RefinerJob
@@ -31,6 +32,14 @@ class RefinementTask(ObjectTask):
     recipe: ClassVar[str] = "refiner"
     figure: ClassVar[str] = "val_localised"
     measures: ClassVar[tuple[str, ...]] = ("localisation_error",)
+    usage: ClassVar[tuple[str, ...]] = (
+        "localiser = run.localiser()  # whose boxes it judges",
+        'for image in localiser.predict("image.jpg", refiner=run):  # boxes are top, left, bottom, right in pixels',
+        "    print(image.path, image.detections)",
+    )
+    caveats: ClassVar[tuple[str, ...]] = (
+        "It judges the boxes of the localiser that it was trained with: the figures are of both; it needs that run.",
+    )
 
     def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> RefinerSpec:
         """The spec of a refiner, from a refiner or from a network as its judge."""
@@ -59,6 +68,12 @@ class RefinementTask(ObjectTask):
         from reskeras.tasks.localisation.page import page_of_localisers
 
         return page_of_localisers(runs)
+
+    def card_results(self, run: Material) -> CardResults:
+        """The error and the mean IoU, of all images and by class, with the localiser."""
+        from reskeras.tasks.localisation.card import localiser_results
+
+        return localiser_results(run.evaluation, run.test)
 
     def served_batches(self) -> tuple[int, ...]:
         """Small ones: each image has hundreds of regions."""

@@ -12,6 +12,7 @@ from pathlib import PurePath
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from huggingface_hub import ModelCard
 from PIL import Image
 
 import reskeras
@@ -249,6 +250,17 @@ def test_a_run_without_its_images_says_so(copied_detector):
     assert "no precision (data: " in text and "/nowhere/at/all" in text
     assert ">Losses</h2>" in text and ">Parts</h2>" in text
     assert "Examples" not in text
+
+
+def test_its_card_has_average_precision_with_an_interval_and_by_class(pages, known):
+    card, voc = ModelCard.load(pages["one"].parent / "README.md"), known.evaluation.voc
+    figures = {each.metric_type: each for each in card.data.eval_results}
+    assert figures["map_50"].metric_value == voc.map_area and figures["map"].metric_value == known.evaluation.coco.map
+    low, high = figures["map_50"].metric_args["interval"]
+    assert low <= voc.map_area <= high and card.data.pipeline_tag == "object-detection"
+    for each in voc.classes:
+        assert f"| {each.name} | {each.objects} | {each.area:.2%} |" in card.text
+    assert "### Parts" in card.text and "### Stages" in card.text and "reskeras detect predict . image.jpg" in card.text
 
 
 def test_an_image_that_is_gone_is_named(known):

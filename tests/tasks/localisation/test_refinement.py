@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from huggingface_hub import ModelCard
 
 import reskeras
 from reskeras.data.preprocessing import Preprocessing
@@ -291,6 +292,8 @@ def test_it_finds_more_than_the_localiser_alone(run, refined, tmp_path):
     assert refined.folder.metrics()[-1]["val_localised"] == pytest.approx(1 - found.error)
     page = reskeras.write_report(refined.path, out=tmp_path / "page.html").read_text()
     assert f"{found.error:.2%}" in page
+    card = ModelCard.load(refined.path / "README.md")
+    assert card.data.eval_results[0].metric_value == found.error and "it needs that run" in card.text
 
 
 @pytest.mark.slow

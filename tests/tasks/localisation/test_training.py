@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from huggingface_hub import ModelCard
 
 import reskeras
 from reskeras.errors import ReskerasError
@@ -69,6 +70,11 @@ def test_the_commands_tell_what_python_tells(run, classifier, tmp_path):
     assert "val_localised" in printed("report", run.path, "--out", tmp_path / "told.html")
     page = reskeras.write_report(run.path, out=tmp_path / "page.html").read_text()
     assert "error of the middle half" in page and f"{run.evaluate().error:.2%}" in page
+    card = ModelCard.load(run.path / "README.md")
+    figures = {each.metric_type: each for each in card.data.eval_results}
+    low, high = figures["localization_error"].metric_args["interval"]
+    assert figures["localization_error"].metric_value == run.evaluate().error and low <= run.evaluate().error <= high
+    assert figures["mean_iou"].metric_value == run.evaluate().overlap and card.data.pipeline_tag == "object-detection"
     assert page.count("with its boxes drawn in") >= 8 and "Surest mistakes" in page
     assert f"{run.path} is a localiser, not a classifier; see reskeras localise evaluate" in refused(
         "predict", run.path, tmp_path / "page.html"

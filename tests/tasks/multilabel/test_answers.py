@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
+from huggingface_hub import ModelCard
 from PIL import Image
 
 import reskeras
@@ -159,6 +160,12 @@ def test_the_page_has_figures_of_each_class_and_the_worst_mistakes(labelled, tra
     for text in ("test mAP", "average precision", "Worst mistakes", "predicted", "1 - mAP", "seven"):
         assert text in page
     assert "Confusion" not in page
+    card, found = ModelCard.load(labelled.path / "README.md"), labelled.evaluate()
+    figures = {each.metric_type: each for each in card.data.eval_results}
+    low, high = figures["map"].metric_args["interval"]
+    assert figures["map"].metric_value == found.mean_average_precision and low < found.mean_average_precision < high
+    assert (figures["f1_micro"].metric_value, figures["exact_match"].metric_value) == (found.micro_f1, found.exact)
+    assert f"| {found.figures[0].name} | {found.figures[0].images} |" in card.text
     assert "a multi-label classifier" in refused("report", labelled.path, trained.path, "--out", tmp_path / "both.html")
 
 
