@@ -213,7 +213,7 @@ def check_same(path: Path, network: Spec, chosen: Recipe, data: str) -> None:
     begun, asked = (each.model_dump(mode="json", exclude=set(BOOKKEEPING)) for each in (run.recipe(), chosen))
     known = run.provenance().get("data", {}).get("name")
     sides = (before, now, "network"), (begun, asked, "recipe"), (known, data, "data")
-    found = [each for side in sides for each in changes(*side, groups=True)]
+    found = [each for old, new, name in sides for each in changes(old, new, name, groups=True)]
     if found:
         raise ReskerasError(f"resume: {path} holds another training: {in_words(found)}")
 
