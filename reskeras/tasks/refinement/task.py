@@ -32,6 +32,10 @@ class RefinementTask(ObjectTask):
     figure: ClassVar[str] = "val_localised"
     measures: ClassVar[tuple[str, ...]] = ("localisation_error",)
 
+    def words(self, command: str) -> list[str]:
+        """As any task, but it is trained by `reskeras localise refine`."""
+        return super().words("refine" if command == "train" else command)
+
     def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> RefinerSpec:
         """The spec of a refiner, from a refiner or from a network as its judge."""
         return refiner(source, settings=settings, **fields)
