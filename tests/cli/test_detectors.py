@@ -112,10 +112,7 @@ class TestShow:
             ("{class_weights: {cat: 2}}", "class_weights: 'cat' is not one of disc, square"),
             ("{normalise: per_pixel_mean}", "normalise: 'per_pixel_mean' is only for images of one size"),
             ("{freeze: stage9}", "freeze: 'stage9' is not one of"),
-            (
-                "{schedule: {kind: steps, warmup_until: {error: 0.8, rate: 0.01}}}",
-                "schedule.warmup_until: needs a classifier",
-            ),
+            ("{schedule: {kind: steps, warmup_until: {error: 0.8, rate: 0.01}}}", "warmup_until: needs a classifier"),
         ],
     )
     def test_a_batch_of_a_recipe_that_training_refuses_is_refused_in_the_same_words(
