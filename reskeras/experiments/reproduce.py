@@ -14,12 +14,13 @@ from reskeras.data.source import Source
 from reskeras.errors import ReskerasError, first_line, unknown
 from reskeras.experiments.measures import MEASURES, check_measurable, figures_of
 from reskeras.experiments.page import write_suite_page
+from reskeras.experiments.paper_differences import differences
 from reskeras.experiments.reasons import Reasons
 from reskeras.experiments.records import RunRecord
 from reskeras.experiments.results import RowResult, SuiteResult
 from reskeras.experiments.results_folder import save_result
 from reskeras.experiments.suite import TURNS, RowSpec, Scale, SuiteSpec, read_scale, read_suite, suite_names, task_of
-from reskeras.experiments.suite_rows import Row, TrainedRow, differences, label_of, rows_of
+from reskeras.experiments.suite_rows import Row, TrainedRow, label_of, rows_of
 from reskeras.files import Unwritable, local_path
 from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.runs import HOME, MODEL_FILE, RunFolder
