@@ -35,13 +35,14 @@ class AnswerFormat:
         *written: Path | None,
     ) -> None:
         """Call `ask` on all images that `paths` name, and output its answers; `written` is what it wrote besides.
+        Where no file could be read, nothing is written.
 
         Raises ReskerasError (status 1) when a file could not be read, after the others were output.
         """
         with image_files(paths, bool(self.of_frames)) as files:
             broken = Broken(files)
             found = [replace(each, path=files.name(each.path)) for each in ask(files.paths, broken)]
-        if csv:
+        if csv and found:
             more = self.of_frames if any(isinstance(each, Sequence) for each in found) else ()
             rows = (row for each in singles(found) for row in self.rows(each))
             write_csv(csv, chain([(*self.titles, *more)], rows))
@@ -49,7 +50,7 @@ class AnswerFormat:
             emit_json_list(broken.told(found))
         elif found and csv != STDOUT:
             self.echo(found)
-        if not as_json and csv != STDOUT:
+        if found and not as_json and csv != STDOUT:
             for path in filter(None, (*written, csv)):
                 echo(f"written    {path}")
         broken.finish()

@@ -69,4 +69,6 @@ def command(
         ]
     )
     echo()
+    for remark in found.notes:
+        echo(f"note: {remark}")
     echo(f"train on it with  {command_line('--data', f'tfds:{found.name}', '--data-dir', found.data_dir)}")

@@ -106,10 +106,7 @@ def command(
         objects = _of_objects(source, data_dir, chosen, size, resize, sheet, places)
         figures, show = objects.as_dict(), partial(echo_object_survey, objects)
     else:
-        if shorter is not None:
-            raise ReskerasError(f"--shorter: {source} has no annotated objects; use --input-shape")
-        if places is not None:
-            raise ReskerasError(f"--places: {source} has no annotated objects; what is skipped stands in the notes")
+        _refuse_of_objects(source, data_dir, shorter, places)
         images = _of_images(source, data_dir, chosen, size, sheet)
         figures, show = images.as_dict(), partial(echo_survey, images)
     if as_json:
@@ -122,6 +119,18 @@ def command(
         echo(f"drawn  {sheet}")
     if places is not None:
         echo(f"listed  {places}")
+
+
+def _refuse_of_objects(source: str, data_dir: Path | None, shorter: int | None, places: Path | None) -> None:
+    """ReskerasError for flags of annotated images on others; for what cannot be opened at all, that it cannot."""
+    from reskeras.data.registry import open_source
+
+    if shorter is None and places is None:
+        return
+    open_source(source, data_dir)
+    if shorter is not None:
+        raise ReskerasError(f"--shorter: {source} has no annotated objects; use --input-shape")
+    raise ReskerasError(f"--places: {source} has no annotated objects; what is skipped stands in the notes")
 
 
 def _of_images(source: str, data_dir: Path | None, recipe: Recipe, size: Size | None, sheet: Path | None) -> Survey:

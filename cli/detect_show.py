@@ -101,9 +101,10 @@ def command(
             found, label = survey_anchors(train, source.classes, overview.plan), source.label
             canvases = survey_canvases((train, source.test), overview.plan)
             if batch and augmented_by:
+                from reskeras.tasks.detection.job import DetectorJob
                 from reskeras.tasks.detection.object_sheet import batch_sheet
 
-                batch_sheet(batch, source, augmented_by, overview.plan)
+                batch_sheet(batch, DetectorJob(spec, augmented_by, source, data_dir))
     if form == "json":
         counts = {"canvases": [asdict(each) for each in canvases]}
         told = {"data": {"label": label, **found.as_dict(), **counts}} if found else {}

@@ -1,4 +1,4 @@
-"""`reskeras localise tune`: hyperparameter search over localisers and recipes."""
+"""`reskeras localise tune`: hyperparameter search over localisers, or refiners, and recipes."""
 
 from __future__ import annotations
 
@@ -17,20 +17,28 @@ from .search_options import search_as, searching_options
     "tune",
     epilog="\b\nExamples:\n"
     "  reskeras localise tune cifar-resnet-20 --input-shape 56x56x3 --space localiser --data digits-loc --epochs 5\n"
+    "  reskeras localise tune cifar-resnet-20 --input-shape 32x32x3 --teacher saved_models/where --space refiner "
+    "--data digits-loc\n"
     "  reskeras localise tune --show saved_models/tune-cifar-resnet-20-localiser-digits-loc",
 )
 @network_options(metavar="[LOCALISER]")
+@click.option(
+    "--teacher",
+    metavar="RUN",
+    help="Search for a refiner of this trained localiser's boxes instead, from a REFINER as localise refine takes it.",
+)
 @searching_options(
     click.option(
         "--data", metavar="SOURCE", shell_complete=complete_objects, help=f"Annotated images: {usages(OBJECTS)}."
     ),
-    "localiser",
+    "localiser; refiner with --teacher",
     "val_localised, the share of right boxes on images held out",
 )
-def command(request: NetworkRequest, **asked: Any) -> None:
-    """Search SPACE for the best localiser and recipe, starting from LOCALISER.
+def command(request: NetworkRequest, teacher: str | None, **asked: Any) -> None:
+    """Search SPACE for the best localiser and recipe, starting from LOCALISER; with --teacher for the best refiner.
 
-    Paths such as network.sample are of the localiser, network.trunk.depth of its trunk. Everything else is as in
-    `reskeras tune`; best.yaml is for `reskeras localise train`.
+    Paths such as network.sample are of the localiser, network.trunk.depth of its trunk; of a refiner network.regions
+    and network.judge.depth. Everything else is as in `reskeras tune`; best.yaml is for `reskeras localise train`, or
+    `refine`.
     """
-    search_as("localisation", request, **asked)
+    search_as("refinement" if teacher else "localisation", request, teacher=teacher, **asked)

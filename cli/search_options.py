@@ -180,6 +180,7 @@ def _search(
     epochs: int | None,
     patience: int | None,
     out: Path | None,
+    teacher: str | None = None,
     **options: Any,
 ) -> Search | None:
     """Run the search; None in a worker, whose chief prints the results."""
@@ -192,7 +193,7 @@ def _search(
     # wrong requests fail before TensorFlow loads
     task = find_task(name)
     spec = task.spec(request.source, settings=request.settings, **request.fields)
-    over, chosen = read_space(space), read_recipe(recipe or task.recipe, **given(epochs=epochs))
+    over, chosen = read_space(space), read_recipe(recipe or task.recipe, **given(epochs=epochs, teacher=teacher))
     read_objective(options["objective"])
     from reskeras.api import tune
     from reskeras.tuning.workers import CHIEF, role

@@ -25,10 +25,11 @@ def emit_suites(results: Sequence[SuiteResult], several: bool = False) -> None:
 
 def check_suites(results: Sequence[SuiteResult]) -> None:
     """ReskerasError (status 1) when a row failed."""
-    failed = [(result, row) for result in results for row in result.failed]
-    if failed:
-        names = ", ".join(dict.fromkeys(result.name for result, _ in failed))
-        raise failure(f"{names}: failed: " + "; ".join(f"{row.row}: {row.error}" for _, row in failed))
+    from reskeras.experiments.reasons import by_reason
+
+    if failed := [(row.row, row.error) for result in results for row in result.failed]:
+        names = ", ".join(result.name for result in results if result.failed)
+        raise failure(f"{names}: failed: " + "; ".join(by_reason(failed)))
 
 
 def echo_suite(result: SuiteResult, place: Path) -> None:

@@ -219,7 +219,8 @@ def check_same(path: Path, network: Spec, chosen: Recipe, data: str) -> None:
     before, now = as_made(typed(resolved, lines, str(path)), resolved).whole(), network.whole()
     begun, asked = (each.model_dump(mode="json", exclude=set(BOOKKEEPING)) for each in (run.recipe(), chosen))
     known = run.provenance().get("data", {}).get("name")
-    found = [*changes(before, now, "network"), *changes(begun, asked, "recipe"), *changes(known, data, "data")]
+    sides = (before, now, "network"), (begun, asked, "recipe"), (known, data, "data")
+    found = [each for old, new, name in sides for each in changes(old, new, name, groups=True)]
     if found:
         raise ReskerasError(f"resume: {path} holds another training: {in_words(found)}")
 

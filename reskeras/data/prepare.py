@@ -17,7 +17,7 @@ from reskeras.data.batches import READERS, mapped, read_batches
 from reskeras.data.decode import to_pixels
 from reskeras.data.registry import Data, open_source
 from reskeras.data.resample import resampled
-from reskeras.data.source import Source, Split
+from reskeras.data.source import Source, Split, unsaid_mirror
 from reskeras.data.tfds_builder import first_line
 from reskeras.data.windows import decode_window, shape_of
 from reskeras.errors import ReskerasError, failure
@@ -34,13 +34,15 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class PreparedSet:
-    """A set in `folder`, read as `tfds:name` with --data-dir `data_dir`: images of each split, and bytes in all."""
+    """A set in `folder`, read as `tfds:name` with --data-dir `data_dir`: images of each split, and bytes in all;
+    `notes` say what the source says and the set cannot."""
 
     name: str
     data_dir: Path
     folder: Path
     images: dict[str, int]
     bytes: int
+    notes: tuple[str, ...] = ()
 
 
 def prepare_data(
@@ -81,7 +83,8 @@ def prepare_data(
             raise failure(f"out: {out / name} would not be read as it was written; its splits are {images}")
         total = sum(path.stat().st_size for path in (place / name).rglob("*") if path.is_file())
         move(place / name, out / name)
-    return PreparedSet(name, out, out / name / VERSION, images, total)
+    notes = (unsaid_mirror("the set"),) if again.mirror and not opened.mirror else ()
+    return PreparedSet(name, out, out / name / VERSION, images, total, notes)
 
 
 def _name_from(source: str) -> str:

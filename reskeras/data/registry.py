@@ -9,13 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-
 from reskeras.addresses import named
 from reskeras.data.division import DIVISION
 from reskeras.data.given import in_memory
 from reskeras.data.purpose import Purpose
-from reskeras.data.sample import part_of_each_class
+from reskeras.data.sample import part_of_each_class, sample_of_each_class
 from reskeras.data.source import Source, Split
 from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.readers import (
@@ -166,7 +164,8 @@ def _check_kind(name: str) -> None:
 
 
 def _with_part(source: Source, name: str, count: int) -> Source:
-    """`source` with `count` of its training images: of each class alike, or evenly spaced where they have objects."""
+    """`source` with `count` of its training images, of each class alike; where they have objects, the same images as
+    with the classes of these."""
     train, least, why = source.training_images(f"data: {name}"), 1, "one"
     if isinstance(train, Split):
         least, why = len(source.classes), "one per class"
@@ -177,5 +176,6 @@ def _with_part(source: Source, name: str, count: int) -> Source:
     if isinstance(train, Split):
         part = part_of_each_class(train, count)
     else:
-        part = train.part(train.name, np.linspace(0, train.count - 1, count).round().astype(np.int64))
+        held = train.held(len(source.classes))
+        part = train.part(train.name, sample_of_each_class(held, count))
     return replace(source, name=name, label=f"{source.label}, {count:,} training images", train=part)

@@ -239,3 +239,11 @@ class Source(Generic[AnySplit]):
             f"{len(self.classes):,} classes",
             *(f"{split.count:,} {name.replace('train', 'training')} images" for name, split in self.splits().items()),
         )
+
+
+def unsaid_mirror(what: str) -> str:
+    """The note on images that must not be mirrored, written as `what`, which has no place for that."""
+    return (
+        f"these images must not be mirrored, which {what} cannot say: to train on it, set augment.flip to false in the "
+        "recipe"
+    )

@@ -24,11 +24,22 @@ class FieldChange:
         return f"{self.field} {shown(self.after)} instead of {shown(self.before)}"
 
 
-def changes(before: Any, after: Any, name: str = "") -> list[FieldChange]:
-    """What differs between the plain data `before` and `after`, in the order of their fields; `name` is theirs."""
+def changes(before: Any, after: Any, name: str = "", groups: bool = False) -> list[FieldChange]:
+    """What differs between the plain data `before` and `after`, in the order of their fields; `name` is theirs. With
+    `groups`, fields of what is null on the other side are one change: it is off there, or unknown."""
     old, new = dict(flat(before, name)), dict(flat(after, name))
+    if groups:
+        _group(old, new)
+        _group(new, old)
     found = [FieldChange(each, old.get(each), new.get(each)) for each in {**old, **new}]
     return [each for each in found if each.before != each.after]
+
+
+def _group(one: Mapping[str, Any], other: dict[str, Any]) -> None:
+    """Put the fields of `other` together that are inside a field that is None in `one`."""
+    for outer in [field for field, value in one.items() if value is None]:
+        if inside := [field for field in other if field.startswith(f"{outer}.")]:
+            other[outer] = {field.removeprefix(f"{outer}."): other.pop(field) for field in inside}
 
 
 def in_words(found: Iterable[FieldChange]) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from reskeras.data.source import Source
 from reskeras.diagnosis.speed import training_rate
 from reskeras.errors import ReskerasError, first_line
+from reskeras.experiments.reasons import Reasons
 from reskeras.experiments.reproduce import PLACE, Prepared, is_finished, place_of
 from reskeras.experiments.suite_rows import TrainedRow, label_of
 from reskeras.files import local_path, write_json
@@ -85,6 +86,7 @@ def cost(
     place = local_path(out or PLACE, "out")
     sources: dict[str, Source] = {}
     found: dict[Path, TrainingCost] = {}
+    reasons = Reasons()
     for ready in suites:
         trainings = [(row, seed) for row, seed in ready.trainings if isinstance(row, TrainedRow)]
         for row, seed in [needed for asked, first in trainings for needed in asked.needed(first)]:
@@ -94,7 +96,7 @@ def cost(
                 sources[row.data] = find_task(row.task).open_source(row.data, data_dir)
             work = _Work.of(row, sources[row.data], data_dir)
             left = 0.0 if is_finished(path) else max(1 - len(_seconds(path)) / work.epochs, 0.0)
-            each = _epoch_seconds(work, row, place, replicas, tell) if left else 0.0
+            each = _epoch_seconds(work, row, place, replicas, tell, reasons) if left else 0.0
             seconds = None if each is None else each * work.epochs * left
             found[path] = TrainingCost(ready.name, row.name, seed, work.multiply_adds, left, seconds)
     return Cost(tuple(found.values()))
@@ -127,7 +129,7 @@ class _Work:
 
 
 def _epoch_seconds(
-    work: _Work, row: TrainedRow, place: Path, replicas: Replicas | None, tell: Callable[[str], None]
+    work: _Work, row: TrainedRow, place: Path, replicas: Replicas | None, tell: Callable[[str], None], reasons: Reasons
 ) -> float | None:
     """Seconds of an epoch: the median of the row's finished ones, or by the speed of a step, which is measured once; of
     what learns from another run as much longer than its as it has more multiply-adds."""
@@ -138,7 +140,7 @@ def _epoch_seconds(
         return statistics.median(known)
     if row.teacher:  # which has to be trained before a step can be measured
         other = _Work.of(row.teacher, work.job.source, work.job.data_dir)
-        known_of_other = _epoch_seconds(other, row.teacher, place, replicas, tell)
+        known_of_other = _epoch_seconds(other, row.teacher, place, replicas, tell, reasons)
         return known_of_other and known_of_other * work.of_epoch / other.of_epoch
     machine = provenance()["machine"]
     key = f"{label_of(row)} on {machine['cpus']} of {machine['processor']}, {replicas.count if replicas else 1} devices"
@@ -150,7 +152,7 @@ def _epoch_seconds(
         try:
             rates[key] = training_rate(work.job, replicas)
         except (ReskerasError, tf.errors.OpError) as error:
-            tell(f"a step of {row.name} failed: {first_line(error)}")
+            tell(f"a step of {row.name} failed: {reasons.words(row.name, first_line(error))}")
             return None
         keras.backend.clear_session()
         if (cores := beside.cores) < BUSY:

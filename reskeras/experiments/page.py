@@ -6,6 +6,7 @@ from pathlib import Path
 
 from reskeras.experiments.measures import MEASURES
 from reskeras.experiments.pictures import plots_of, save_pictures
+from reskeras.experiments.reasons import by_reason
 from reskeras.experiments.results import SuiteResult
 from reskeras.experiments.suite import SuiteSpec
 from reskeras.files import check_place
@@ -67,4 +68,4 @@ def _notes(result: SuiteResult) -> list[str]:
     everywhere, own = result.differences()
     notes += [f"Differences from the paper: {'; '.join(everywhere)}."] if everywhere else []
     notes += [f"{row}: {'; '.join(differences)}." for row, differences in own.items()]
-    return notes + [f"{row.row} failed: {row.error}" for row in result.failed]
+    return notes + [f"Failed: {each}" for each in by_reason((row.row, row.error) for row in result.failed)]

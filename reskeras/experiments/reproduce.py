@@ -14,11 +14,13 @@ from reskeras.data.source import Source
 from reskeras.errors import ReskerasError, first_line, unknown
 from reskeras.experiments.measures import MEASURES, check_measurable, figures_of
 from reskeras.experiments.page import write_suite_page
+from reskeras.experiments.paper_differences import differences
+from reskeras.experiments.reasons import Reasons
 from reskeras.experiments.records import RunRecord
 from reskeras.experiments.results import RowResult, SuiteResult
 from reskeras.experiments.results_folder import save_result
 from reskeras.experiments.suite import TURNS, RowSpec, Scale, SuiteSpec, read_scale, read_suite, suite_names, task_of
-from reskeras.experiments.suite_rows import Row, TrainedRow, differences, label_of, rows_of
+from reskeras.experiments.suite_rows import Row, TrainedRow, label_of, rows_of
 from reskeras.files import Unwritable, local_path
 from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.runs import HOME, MODEL_FILE, RunFolder
@@ -205,7 +207,7 @@ def measure_rows(
     import keras  # after reskeras.api, which brings TensorFlow in quietly
     import tensorflow as tf
 
-    rows = {row.row: row for row in result.rows}
+    rows, reasons = {row.row: row for row in result.rows}, Reasons()
     inside = not result.scale or any(MEASURES[name].inside for name in result.suite.measures)
     for row, seed in trainings:
         found = rows[row.name]
@@ -229,7 +231,7 @@ def measure_rows(
             if isinstance(error, Unwritable):  # the next row would fail too
                 raise
             found.error = first_line(error)
-            tell(f"{row.name} failed: {found.error}")
+            tell(f"{row.name} failed: {reasons.words(row.name, found.error)}")
         save_result(result, folder)
         keras.backend.clear_session()
     write_suite_page(result, folder)

@@ -1,4 +1,4 @@
-"""Rows of a suite at a scale: the network, data and recipe of each, and how they differ from the paper's."""
+"""Rows of a suite at a scale: the network, data and recipe of each."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
-from reskeras.documents.fields import Spec
 from reskeras.errors import ReskerasError, unknown
 from reskeras.experiments.suite import (
     BesideSpec,
@@ -23,7 +23,6 @@ from reskeras.experiments.suite import (
 from reskeras.experiments.suite_views import TASK_OF_ROLE, LocaliserViewsSpec, Role, Views, views_of
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.any_spec import AnySpec
-from reskeras.networks.built_on import BuiltOnNetwork
 from reskeras.networks.network import NetworkSpec
 from reskeras.networks.overrides import laid_over
 from reskeras.networks.plan_of_parts import PlanOfParts
@@ -35,7 +34,6 @@ from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.runs import BOOKKEEPING
 from reskeras.tasks.task import find_task
 
-HALVES = {"mixed_bfloat16": "bf16", "mixed_float16": "float16"}
 UNCOMPARED = (*BOOKKEEPING, "seed", "deterministic")  # fields of a recipe that no paper gives
 
 
@@ -61,6 +59,11 @@ class Row:
     def network(self) -> AnyNetwork:
         """Its network; a detector's backbone."""
         return find_task(self.task).network(self.spec)
+
+    @cached_property
+    def layers(self) -> int:
+        """The weighted layers of its network, which takes a while to count of a deep one."""
+        return self.network.lower().weighted_layers()
 
     def seeds(self, asked: int | None, scale: str) -> int:
         """How many seeds it is trained with: as many as are asked for, else 1, or as many as its budget says."""
@@ -154,43 +157,17 @@ def scale_of(suite: SuiteSpec, protocol: ProtocolSpec, row: RowSpec, scale: Scal
     return said
 
 
-def differences(suite: SuiteSpec, row: Row, provenance: dict[str, Any] | None = None, runs: int = 0) -> list[str]:
-    """Differences of a row from the paper's protocol in words; with `provenance`, as it was actually run."""
-    if not isinstance(row, TrainedRow) or suite.protocol is None:
-        return [row.asked.why] if row.asked.why else []
-    protocol = read_protocol(suite.protocol)
-    paper = _trained_row(suite, protocol, row.asked, "paper", None)
-    said = _data_differences(row, paper, protocol.images, provenance or {})
-    said += _network_differences(row, paper)
-    said += _recipe_differences(row, paper)
-    for role, other in row.beside.items():
-        if role in paper.beside:
-            there = paper.beside[role]
-            said += [
-                f"{role}: {each}" for each in _network_differences(other, there) + _length_difference(other, there)
-            ]
-    if row.views != paper.views:
-        said.append(f"{row.views.in_words} instead of {paper.views.in_words}")
-    if half := HALVES.get((provenance or {}).get("precision", "")):
-        said.append(f"computed in {half}")
-    if (replicas := (provenance or {}).get("replicas", 1)) > 1:
-        said.append(f"batch norm over each of {replicas} devices' images")
-    if runs and suite.runs > 1 and runs != suite.runs:
-        said.append(f"{runs} of {suite.runs} runs")
-    return said + [each for each in (protocol.differs, row.asked.differs) if each]
-
-
 def _row(suite: SuiteSpec, asked: RowSpec, scale: Scale, data: str | None) -> Row:
     if suite.protocol is not None:
-        return _trained_row(suite, read_protocol(suite.protocol), asked, scale, data)
+        return trained_row(suite, read_protocol(suite.protocol), asked, scale, data)
     task = task_of(suite)
     spec = _spec(asked, task)
     return Row(asked, task, spec, find_task(task).plan(spec), None, None, views_of(task, None, ""))
 
 
-def _trained_row(
-    suite: SuiteSpec, protocol: ProtocolSpec, asked: RowSpec, scale: Scale, data: str | None
-) -> TrainedRow:
+def trained_row(suite: SuiteSpec, protocol: ProtocolSpec, asked: RowSpec, scale: Scale, data: str | None) -> TrainedRow:
+    """A row whose network is trained, at a scale, as the protocol says, on `data` or those of the scale. ReskerasError
+    where that has no such scale."""
     task, said = protocol.task, scale_of(suite, protocol, asked, scale)
     spec, place = _spec(asked, task), f"row {asked.row}, scale {scale}"
     if said.network:
@@ -239,85 +216,6 @@ def _kept(spec: AnySpec, changes: dict[str, Any]) -> dict[str, Any]:
         return {}
     resolved = spec.decided()
     return {"family": resolved.family, "block": resolved.stages[0].block}
-
-
-def _decided(spec: Spec) -> dict[str, Any]:
-    whole = spec.whole()
-    dropped = UNCOMPARED if isinstance(spec, Recipe) else ("name",)
-    return {field: value for field, value in whole.items() if field not in dropped}
-
-
-def _data_differences(row: TrainedRow, paper: TrainedRow, images: int, provenance: dict[str, Any]) -> list[str]:
-    facts = provenance.get("data", {})
-    whole, _, part = row.data.partition("@")
-    expected = paper.data.partition("@")[0]
-    said = []
-    if whole != expected:
-        said.append(f"{whole} instead of {expected.removeprefix('tfds:')}")
-    used = provenance.get("training_images") or facts.get("train") or (int(part) if part else None)
-    if whole == expected and used and used < 0.9 * images:
-        said.append(f"{used:,} of {images:,} training images")
-    if "(jpeg)" in facts.get("label", ""):
-        said.append("images recoded as JPEG")
-    return said
-
-
-def _network_differences(row: Row, paper: Row) -> list[str]:
-    said = []
-    if (here := row.network.lower().weighted_layers()) != (there := paper.network.lower().weighted_layers()):
-        said.append(f"{here} layers instead of {there:,}")
-    if row.plan.input_shape[:2] != paper.plan.input_shape[:2]:
-        said.append(
-            f"{row.plan.input_shape[0]}x{row.plan.input_shape[1]} pixels instead of "
-            f"{paper.plan.input_shape[0]}x{paper.plan.input_shape[1]}"
-        )
-    here, there = (each.network.sparse().get("width_factor", 1.0) for each in (row, paper))
-    said += [] if here == there else [f"{here / there:g} times the width"]
-    mine, theirs = (_own_fields(each.spec) for each in (row, paper))
-    told = [path for path in theirs if path in mine and mine[path] != theirs[path]]
-    return said + [f"{_named(path)} {_value(mine[path])} instead of {_value(theirs[path])}" for path in told]
-
-
-def _own_fields(spec: AnySpec) -> dict[str, Any]:
-    """What is built on a network has these fields besides, by dotted path; defaults that follow the network are left
-    out."""
-    if not isinstance(spec, BuiltOnNetwork):
-        return {}
-    parts = spec.model_dump(mode="json", exclude={"name", spec.on, "classes"})
-    whole = {name: value if isinstance(value, dict) else {"": value} for name, value in parts.items()}
-    return {
-        f"{name}.{field}".removesuffix("."): value
-        for name, fields in whole.items()
-        for field, value in fields.items()
-        if value is not None
-    }
-
-
-def _recipe_differences(row: TrainedRow, paper: TrainedRow) -> list[str]:
-    mine, theirs = _decided(row.recipe), _decided(paper.recipe)
-    said = _length_difference(row, paper)
-    for name in mine:  # sgd's names are those of a recipe with sgd alone
-        if name not in ("epochs", "iterations", "precision", "form") and mine[name] != theirs.get(name, mine[name]):
-            said.append(f"{_named(name)} {_value(mine[name])} instead of {_value(theirs[name])}")
-    return said
-
-
-def _length_difference(row: TrainedRow, paper: TrainedRow) -> list[str]:
-    here, there = (length_of(each.recipe) for each in (row, paper))
-    return [] if here == there else [f"{here} instead of {there}"]
-
-
-def _named(path: str) -> str:
-    return path.replace(".", " ").replace("_", " ")
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, dict):
-        parts = [f"{key} {_value(each)}" for key, each in value.items() if each]
-        return str(value["kind"]) if "kind" in value else f"({', '.join(parts)})"
-    if isinstance(value, list):
-        return " ".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def length_of(recipe: Recipe) -> str:

@@ -14,8 +14,7 @@ class Geometry:
     distance of the anchors of two cells, by the receptive field, the side of the canvas and the cells along it. With
     `rounded` the edges of anchors are whole pixels from there. Anchors with a share of `inside` or less of their area
     in the image are neither trained nor propose; proposals with a side below `smallest` pixels are dropped; regions of
-    less than `least` cells have as many, which only RoIAlign does; detections with a side below `visible` pixels are
-    dropped."""
+    less than `least` cells have as many, which only RoIAlign does."""
 
     offset: Callable[[ReceptiveField], float]
     step: Callable[[ReceptiveField, int, int], float] = lambda field, side, cells: float(field.stride)
@@ -23,7 +22,6 @@ class Geometry:
     inside: float = 0.5
     smallest: float = 1.0
     least: float = 0.0
-    visible: float = 0.0
 
 
 GEOMETRIES = {
@@ -37,6 +35,5 @@ GEOMETRIES = {
         inside=-1.0,
         smallest=1e-3,
         least=1.0,
-        visible=1e-2,
     ),
 }

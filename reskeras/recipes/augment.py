@@ -79,8 +79,8 @@ class MosaicSpec(Spec):
 def _quarters(angle: int) -> int:
     if angle not in (0, 90, 180):
         raise ValueError(
-            "should be 90 (quarter turns), 180 (half-turns) or 0: at other angles an object's box follows from its "
-            "outline alone, and annotations are kept as boxes"
+            "should be 90 (quarter turns), 180 (half-turns) or 0, which move whole pixels: at other angles neither "
+            "images nor the boxes in them would stay exact"
         )
     return angle
 

@@ -133,7 +133,7 @@ class Task(ABC):
 
     def beginning_spec(self, spec: Any, source: Source) -> AnySpec:
         """The `spec` of another run, adapted to `source` instead of the data that it was trained on."""
-        from reskeras.training.job import without_data
+        from reskeras.training.fitted_network import without_data
 
         return without_data(spec, source)
 

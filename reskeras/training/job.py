@@ -17,14 +17,12 @@ from reskeras.data.preprocessing import Preprocessing, packed, unpacked
 from reskeras.data.sample import some_images
 from reskeras.data.source import Source, Split
 from reskeras.documents.document import to_yaml
-from reskeras.documents.fields import InputShape
 from reskeras.errors import ReskerasError
 from reskeras.files import only_writer, place_of, write_json, write_text
 from reskeras.launch.isolation import exposed
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.any_spec import AnySpec
 from reskeras.networks.catalog import name_of
-from reskeras.networks.overrides import laid_over
 from reskeras.plans.plan import Plan
 from reskeras.recipes.recipe import Recipe
 from reskeras.run_provenance import provenance, revision
@@ -41,6 +39,7 @@ from reskeras.runs import (
 )
 from reskeras.training.agreement import check_agreement
 from reskeras.training.fit import FitOptions, fit
+from reskeras.training.fitted_network import fitted_to_data, with_drop_path
 from reskeras.training.form import training_form
 from reskeras.training.lengthen import asks_for_more, check_longer, lengthen
 from reskeras.training.memory import check_memory, memory_failures
@@ -77,7 +76,7 @@ class Job(ABC):
     @cached_property
     def fitted(self) -> AnySpec:
         """The spec with the classes and channels of the data, and the recipe's stochastic depth."""
-        return fitted_to_data(_with_drop_path(self._network(self.spec), self.recipe), self.source)
+        return fitted_to_data(with_drop_path(self._network(self.spec), self.recipe), self.source)
 
     def _network(self, spec: AnySpec) -> AnyNetwork:
         return cast(AnyNetwork, spec)  # a detector's job overrides what asks for this
@@ -273,31 +272,3 @@ class Job(ABC):
 def begun_division(path: Path) -> int | None:
     """The version of the splitting rule of the run at `path`; None where there is no run."""
     return division_of(RunFolder(path).provenance().get("data", {})) if path.exists() else None
-
-
-def fitted_to_data(spec: AnyNetwork, source: Source) -> AnyNetwork:
-    """`spec` with the classes and channels of `source`; ReskerasError when set fields contradict them."""
-    classes, channels = len(source.classes), source.channels
-    height, width, _ = cast(InputShape, spec.decided().input_shape)  # which a decided spec has
-    asked = spec.sparse()
-    if asked.get("classes", classes) != classes:
-        raise ReskerasError(f"classes: {asked['classes']} contradicts {source.name}, which has {classes} classes")
-    if asked.get("input_shape", (channels,))[-1] not in (channels, None):
-        raise ReskerasError(
-            f"input_shape: {asked['input_shape'][-1]} channels contradict {source.name}, whose images have {channels}"
-        )
-    return laid_over(spec, {"classes": classes, "input_shape": [height, width, channels]})
-
-
-def without_data(spec: AnyNetwork, source: Source) -> AnyNetwork:
-    """The `spec` of a run with the classes and channels of `source` instead of those of its own data."""
-    shape = spec.sparse().get("input_shape")
-    changes = {"classes": len(source.classes)} | ({"input_shape": [*shape[:2], source.channels]} if shape else {})
-    return laid_over(spec, changes)
-
-
-def _with_drop_path(spec: AnyNetwork, chosen: Recipe) -> AnyNetwork:
-    """`spec` with the recipe's stochastic depth, unless the spec sets its own."""
-    if chosen.drop_path is None or "drop_path" not in type(spec).model_fields or "drop_path" in spec.model_fields_set:
-        return spec
-    return laid_over(spec, {"drop_path": chosen.drop_path})

@@ -70,6 +70,7 @@ class HyperModel(keras_tuner.HyperModel):
         chosen = held_out(recipe(by, **recipe_fields))
         self.candidates = Candidates(self.space, base, chosen, limits, self._fitted, self.task.plan)
         self.candidates.check()
+        self._job(base, chosen).teacher_digest  # noqa: B018 - refuses a teacher that does not fit, once for all trials
         self._exploring = False
 
     def _fitted(self, spec: AnySpec, chosen: Recipe) -> AnySpec:

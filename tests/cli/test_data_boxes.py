@@ -40,6 +40,14 @@ def test_a_survey_says_what_was_understood_and_left_out_and_draws_it(export):
     assert (found["format"], found["name"], found["images"]) == ("YOLO", "yolo:pets", [3, 1])
 
 
+@pytest.mark.parametrize("flags", [("--places", "places.csv"), ("--shorter", "600")])
+def test_what_is_not_there_is_told_before_flags_of_annotated_images(export, flags):
+    for name in ("missing", "folder:missing"):
+        told = refused("data", name, *flags)
+        assert told == refused("data", name) and "has no annotated objects" not in told
+    assert "digits has no annotated objects" in refused("data", "digits", *flags)
+
+
 def test_a_conversion_says_what_was_written_and_what_was_not(export):
     lines = printed("data", "convert", "pets", "coco:out").splitlines()
     assert lines[0].split() == ["written", "coco:out"]

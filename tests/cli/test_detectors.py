@@ -106,6 +106,26 @@ class TestShow:
         assert json.loads(printed(*words, *data, "--json"))["batch"] == str(tmp_path / "batch.png")
 
     @pytest.mark.parametrize(
+        ("recipe", "why"),
+        [
+            ("{label_smoothing: 0.1}", "label_smoothing: 0.1 is only for classifiers"),
+            ("{class_weights: {cat: 2}}", "class_weights: 'cat' is not one of disc, square"),
+            ("{normalise: per_pixel_mean}", "normalise: 'per_pixel_mean' is only for images of one size"),
+            ("{freeze: stage9}", "freeze: 'stage9' is not one of"),
+            ("{schedule: {kind: steps, warmup_until: {error: 0.8, rate: 0.01}}}", "warmup_until: needs a classifier"),
+        ],
+    )
+    def test_a_batch_of_a_recipe_that_training_refuses_is_refused_in_the_same_words(
+        self, detector_files, tmp_path, recipe, why
+    ):
+        (tmp_path / "mine.yaml").write_text(recipe)
+        words = [detector_files / "detector.yaml", "--data", f"voc:{detector_files / 'shapes'}"]
+        words += ["--recipe", tmp_path / "mine.yaml"]
+        told = refused("detect", "show", *words, "--batch", tmp_path / "batch.png")
+        assert why in told and told == refused("detect", "train", *words, "--out", tmp_path / "run")
+        assert [each.name for each in tmp_path.iterdir()] == ["mine.yaml"]
+
+    @pytest.mark.parametrize(
         ("flags", "told"),
         [
             (["--batch", "b.png"], "--batch: draws images of --data; give a SOURCE, too"),

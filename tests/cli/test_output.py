@@ -311,7 +311,7 @@ class TestInputShape:
         spec = reskeras.network(family="cifar", depth=8, input_shape="16x16")
         assert reskeras.plan(spec).input_shape == (16, 16, 3)
         from reskeras.data.registry import open_source
-        from reskeras.training.job import fitted_to_data
+        from reskeras.training.fitted_network import fitted_to_data
 
         assert reskeras.plan(fitted_to_data(spec, open_source("digits"))).input_shape == (16, 16, 1)
 

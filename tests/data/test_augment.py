@@ -331,7 +331,7 @@ def test_augmentations_that_classifiers_cannot_have_are_refused(fields, size, to
 
 @pytest.mark.parametrize("angle", [45, 270, 1])
 def test_other_angles_are_refused_with_the_reason(angle):
-    with pytest.raises(ReskerasError, match=r"rotate: \d+: should be 90 .*box follows from its outline alone"):
+    with pytest.raises(ReskerasError, match=r"rotate: \d+: should be 90 .*which move whole pixels"):
         spec(rotate=angle)
 
 

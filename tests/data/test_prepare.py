@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import ExifTags, Image
 
+import reskeras
 from reskeras import files
 from reskeras.data.prepare import prepare_data
 from reskeras.data.registry import open_source
@@ -49,6 +50,14 @@ def test_labels_order_and_splits_stay_and_small_images_keep_their_pixels(photos,
             np.testing.assert_array_equal(image, same)
     assert os.listdir(tmp_path / "sets") == ["cats"]
     assert found.bytes == sum(each.stat().st_size for each in found.folder.parent.rglob("*") if each.is_file())
+
+
+@pytest.mark.parametrize(("name", "kept"), [("mine", False), ("my_digits", True)])
+def test_a_set_that_may_be_mirrored_of_one_that_must_not_is_told(tmp_path, name, kept):
+    source = reskeras.source((np.zeros((4, 8, 8), np.uint8), [0, 1, 0, 1]), mirror=False)
+    found = prepare_data(source, tmp_path, name=name)
+    assert open_source(f"tfds:{name}", tmp_path).mirror is not kept
+    assert ["which the set cannot say" in note for note in found.notes] == ([] if kept else [True])
 
 
 def test_large_images_are_resized_as_pillow_does_and_turned_as_they_are_shown(photos, tmp_path):

@@ -11,11 +11,12 @@ import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.experiments.cost import cost
 from reskeras.experiments.measures import COCO, figures_of
+from reskeras.experiments.paper_differences import differences
 from reskeras.experiments.pictures import Pictured
 from reskeras.experiments.reproduce import all_prepared, measured, prepared
 from reskeras.experiments.results_folder import read_result
 from reskeras.experiments.suite import MEASURES_OF, read_protocol, read_suite
-from reskeras.experiments.suite_rows import differences, label_of, rows_of
+from reskeras.experiments.suite_rows import label_of, rows_of
 from reskeras.networks.catalog import catalog
 from reskeras.recipes.recipe import recipe
 from reskeras.tasks.detection.job import DetectorJob

@@ -5,9 +5,10 @@ import pytest
 import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.experiments.cost import cost
+from reskeras.experiments.paper_differences import differences
 from reskeras.experiments.reproduce import place_of, prepared
 from reskeras.experiments.suite import ScaleSpec, read_suite
-from reskeras.experiments.suite_rows import differences, label_of, rows_of
+from reskeras.experiments.suite_rows import label_of, rows_of
 from reskeras.tasks.localisation.run import LocaliserRun
 from reskeras.tasks.localisation.views import LocaliserViews
 from reskeras.tasks.refinement.run import RefinerRun

@@ -96,6 +96,19 @@ def test_a_failed_row_does_not_stop_the_others(done, monkeypatch, tmp_path):
     assert float(residual[1]) > 0
 
 
+def test_a_reason_that_rows_share_is_told_once_as_it_comes_and_once_in_the_end(done, monkeypatch):
+    from reskeras.experiments import reproduce as module
+
+    def failing(row, *rest):
+        raise reskeras.ReskerasError("data: 3 of the 40 train images hold no object")
+
+    monkeypatch.setattr(module, "figures_of", failing)
+    shown = ask("reproduce", "v1-figure-7", "--scale", "smoke", "--rows", "plain-20,resnet-20", "--out", done[0])
+    assert shown.exit_code == 1 and shown.stderr.count("hold no object") == 2
+    assert "resnet-20 failed: as 'plain-20' did" in shown.stderr
+    assert "failed: plain-20, resnet-20: data: 3 of the 40 train images hold no object" in shown.stderr
+
+
 def test_a_dry_run_says_what_it_costs_and_does_nothing(tmp_path):
     shown = ask("reproduce", "v1-figure-6", "--scale", "smoke", "--out", tmp_path / "none", "--dry-run")
     assert shown.exit_code == 0

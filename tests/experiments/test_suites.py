@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from reskeras.errors import ReskerasError
+from reskeras.experiments import paper_differences
+from reskeras.experiments.paper_differences import differences
 from reskeras.experiments.reproduce import prepared
 from reskeras.experiments.statistics import Statistics
 from reskeras.experiments.suite import SCALES, read_protocol, read_suite, suite_names, task_of
-from reskeras.experiments.suite_rows import differences, label_of, rows_of
+from reskeras.experiments.suite_rows import label_of, rows_of
 from reskeras.networks.catalog import catalog
+from reskeras.networks.network import NetworkSpec
 
 PAPERS = [
     "cifar-shortcuts",
@@ -254,3 +257,16 @@ def test_statistics_over_seeds_are_numpys(values):
     found = Statistics.of(values)
     expected = (np.median(values), np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0.0, len(values))
     assert (found.median, found.mean, found.deviation, found.count) == pytest.approx(expected)
+
+
+def test_a_papers_network_is_lowered_once_for_all_the_runs_that_are_compared_with_it(monkeypatch):
+    suite, lowered = read_suite("v1-figure-6"), []
+    row, other = rows_of(suite, "short")[:2]
+    lower = NetworkSpec.lower
+    monkeypatch.setattr(NetworkSpec, "lower", lambda spec: lowered.append(spec.sparse()) or lower(spec))
+    paper_differences._PAPERS.clear()
+    told = [differences(suite, row, {}, runs) for runs in (1, 2)]
+    assert told[0][:-1] and lowered
+    count = len(lowered)
+    assert differences(suite, row, {}, 1) == told[0] and len(lowered) == count
+    assert differences(suite, other) and len(lowered) > count

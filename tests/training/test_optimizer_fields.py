@@ -9,7 +9,7 @@ from click.testing import CliRunner
 import reskeras
 from reskeras.documents.document import to_yaml
 from reskeras.errors import ReskerasError
-from reskeras.experiments.suite_rows import _recipe_differences
+from reskeras.experiments.paper_differences import recipe_differences
 from reskeras.networks.overrides import laid_over
 from reskeras.recipes.optimizer import OPTIMIZERS, AdamW
 from reskeras.recipes.rate_note import rate_note
@@ -116,8 +116,8 @@ def test_a_rate_meant_for_another_optimizer_is_noted():
 
 def test_recipes_with_other_optimizers_are_compared():
     mine, theirs = (SimpleNamespace(recipe=recipe("quick", optimizer=kind)) for kind in ("lamb", "sgd"))
-    assert _recipe_differences(mine, theirs) == ["optimizer lamb instead of sgd"]
-    assert _recipe_differences(theirs, mine) == ["optimizer sgd instead of lamb"]
+    assert recipe_differences(mine, theirs) == ["optimizer lamb instead of sgd"]
+    assert recipe_differences(theirs, mine) == ["optimizer sgd instead of lamb"]
 
 
 def test_patterns_of_kernels_for_adam_that_match_nothing_are_refused():

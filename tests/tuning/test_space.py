@@ -7,7 +7,7 @@ import pytest
 
 from reskeras import ReskerasError, network, recipe, space
 from reskeras.documents.shipped import shipped_names
-from reskeras.networks.request import localiser
+from reskeras.networks.request import localiser, refiner
 from reskeras.tuning.candidates import Candidates, pinned_by, sample
 from reskeras.tuning.hyperparameters import declare
 
@@ -136,7 +136,11 @@ def test_a_range_is_the_same_to_kerastuner(low, high, sampling):
 
 
 # what a space is of, where it is not a residual network
-BASES = {"inception": network("cifar-inception-resnet-v1"), "localiser": localiser("cifar-resnet-20")}
+BASES = {
+    "inception": network("cifar-inception-resnet-v1"),
+    "localiser": localiser("cifar-resnet-20"),
+    "refiner": refiner("cifar-resnet-20"),
+}
 SHIPPED = [(name, parameter) for name in shipped_names("space") for parameter in space(name).parameters]
 
 

@@ -10,6 +10,7 @@ import math
 
 import tensorflow as tf
 
+VISIBLE = 1e-2  # pixels of a side, below which a box shows nothing
 LARGEST_STRETCH = math.log(1000 / 16)  # bound of dh and dw, so that no box is infinite
 
 
@@ -43,6 +44,11 @@ def window_clipped(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
     """Boxes (B, N, 4) clipped to the `window` (B, 4) of the canvas that shows the image."""
     corner = tf.concat([window[:, :2], window[:, :2]], axis=-1)[:, tf.newaxis]
     return clipped(boxes - corner, window[:, 2:] - window[:, :2]) + corner
+
+
+def vanished(boxes: tf.Tensor) -> tf.Tensor:
+    """Which boxes (..., 4) are empty or too thin to show anything, bool (...); not those of NaN."""
+    return tf.reduce_any(boxes[..., 2:] - boxes[..., :2] < VISIBLE, axis=-1)
 
 
 def share_inside(anchors: tf.Tensor, window: tf.Tensor) -> tf.Tensor:

@@ -101,14 +101,19 @@ class Places:
         return Writing(self, tuple(classes), SURE if score is None else score, ids)
 
 
+class _NothingFoundIn(Exception):
+    """Ends the blocks of folders that are not wanted."""
+
+
 class Writing:
     """Writes to `places` what is found of `classes`, each image and video as it comes; all is there, or nothing, when
-    the block ends."""
+    the block ends: nothing as well where no file could be read."""
 
     def __init__(self, places: Places, classes: Sequence[str], score: float, ids: CocoIds | None):
         self.places, self.classes, self.score, self.ids = places, classes, score, ids
         self.names = {CLASSES_FILE.partition(".")[0]}  # of no image, since YOLO's text of it would have the same
         self.named: list[str] = []
+        self.finished = False
         self.of_classes = _folder_names(classes)
 
     def __enter__(self) -> Writing:
@@ -121,7 +126,8 @@ class Writing:
         return self
 
     def __exit__(self, *raised: Any) -> None:
-        self._stack.__exit__(*raised)
+        nothing = raised[0] is None and not self.finished
+        self._stack.__exit__(*((_NothingFoundIn, _NothingFoundIn(), None) if nothing else raised))
 
     def image(self, found: ImageDetections) -> None:
         """An image's pictures."""
@@ -155,7 +161,11 @@ class Writing:
             raise
 
     def finish(self, found: Sequence[Found]) -> None:
-        """The files that hold all of it: `found` are the images, then the videos, as they came."""
+        """The files that hold all of it: `found` are the images, then the videos, as they came; of none there is
+        nothing to write."""
+        if not found:
+            return
+        self.finished = True
         if self.out:
             write_json_list(self.out / DETECTIONS_FILE, coco_predictions(found, self.classes, self.ids), indent=1)
         if self.places.yolo:

@@ -15,12 +15,12 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Source
 from reskeras.files import atomic_file
-from reskeras.networks.detector_plan import DetectorPlan
 from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.detection.augmented import Marked, first_batch, marked, marks_of
 from reskeras.tasks.detection.canvas import Canvases
 from reskeras.tasks.detection.drawn_boxes import draw_boxes, enlarged
 from reskeras.tasks.detection.feed import DetectionFeed, TrainingCanvases
+from reskeras.tasks.detection.job import DetectorJob
 from reskeras.tasks.detection.objects import IGNORED, Objects
 from reskeras.training.strategy import open_replicas
 
@@ -56,14 +56,16 @@ def object_sheet(
     _write(path, columns, ["original", f"augmented, on a canvas of {height}x{width}"])
 
 
-def batch_sheet(path: Path, source: Source[Objects], recipe: Recipe, plan: DetectorPlan) -> None:
+def batch_sheet(path: Path, job: DetectorJob) -> None:
     """Write a PNG: the first images of the first batch that a detector is trained on, as it gets them. Ignored objects
     are dashed.
 
-    Raises ReskerasError when the recipe cannot be used on these images, one cannot be read, or the file be written.
+    Raises ReskerasError where the training would, when an image cannot be read, or the file cannot be written.
     """
-    canvases = Canvases.of(plan)
-    feed = DetectionFeed(recipe, source, _unmeasured(source, canvases), open_replicas("one"), canvases)
+    job.plan  # noqa: B018 - refuses what does not fit
+    subject = job.subject(_unmeasured(job.source, Canvases.of(job.lowered)))
+    subject.measure.check(job.recipe)
+    feed = subject.feed(job.recipe, open_replicas("one"))
     try:
         found = first_batch(feed)
     except tf.errors.OpError as error:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from reskeras.networks.detector import DetectorSpec
-from reskeras.networks.geometry import GEOMETRIES
-from reskeras.tasks.detection.boxes import decoded, overlaps, window_clipped
+from reskeras.tasks.detection.boxes import decoded, overlaps, vanished, window_clipped
 from reskeras.tasks.detection.suppression import across_classes, by_class, suppression
 
 Found = dict[str, tf.Tensor]
@@ -18,16 +17,14 @@ def region_boxes(
     """Boxes (B, R, C, 4), one per class, clipped to the windows (B, 4), and their probabilities (B, R, C).
 
     From regions (B, R, 4), logits (B, R, C + 1) and deltas (B, R, 4 C). Empty regions, which pad an image's proposals,
-    have probability 0, and boxes that the spec's geometry takes for invisible.
+    have probability 0, and boxes that are moved out of the image or shrunk to nothing.
     """
     count, classes = regions.shape[1], spec.classes
     moves = tf.reshape(deltas, [-1, count, classes, 4]) * tf.constant(spec.regions.deviations)
     boxes = decoded(moves, regions[:, :, tf.newaxis])
     boxes = tf.reshape(window_clipped(tf.reshape(boxes, [-1, count * classes, 4]), window), [-1, count, classes, 4])
     real = tf.reduce_all(regions[..., 2:] > regions[..., :2], axis=-1, keepdims=True)
-    if visible := GEOMETRIES[spec.geometry].visible:
-        real &= tf.reduce_all(boxes[..., 2:] - boxes[..., :2] >= visible, axis=-1)
-    return boxes, tf.where(real, tf.nn.softmax(logits)[..., :-1], 0.0)
+    return boxes, tf.where(real & ~vanished(boxes), tf.nn.softmax(logits)[..., :-1], 0.0)
 
 
 def selected(

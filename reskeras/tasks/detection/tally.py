@@ -18,6 +18,11 @@ NOTES = {
         "annotated image is missing or cannot be read and is skipped",
         "annotated images are missing or cannot be read and are skipped",
     ),
+    "enclosed": (
+        "image is only inside its annotation (imageData), which is not read, and is skipped; write it to its imagePath",
+        "images are only inside their annotations (imageData), which are not read, and are skipped; write them to "
+        "their imagePath",
+    ),
     "unlabelled": ("image is in no annotation and is skipped", "images are in no annotation and are skipped"),
     "orphaned": ("file of labels has no image and is skipped", "files of labels have no image and are skipped"),
     "outlying": (

@@ -24,7 +24,7 @@ from reskeras.networks.geometry import GEOMETRIES
 from reskeras.networks.localiser_plan import LocaliserPlan
 from reskeras.networks.resize import Canvas
 from reskeras.tasks.detection.anchors import anchor_fields, anchor_grid
-from reskeras.tasks.detection.boxes import decoded, share_inside, window_clipped
+from reskeras.tasks.detection.boxes import decoded, share_inside, vanished, window_clipped
 from reskeras.tasks.detection.canvas import Canvases, Placed, normalised, on_canvas, placed
 from reskeras.tasks.detection.layers import in_rows
 from reskeras.tasks.detection.objects import Objects
@@ -166,7 +166,8 @@ class Localiser:
         self, told: Sequence[Told], window: tf.Tensor, canvas: Canvas, labels: tf.Tensor, count: int
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Scores (B, k, count) and boxes (B, k, count, 4), in pixels of the canvas, of the likeliest anchors of each of
-        the classes among those with as much of their area in the windows (B, 4) as training uses."""
+        the classes among those with as much of their area in the windows (B, 4) as training uses; of one that
+        is moved out of the window, or shrunk to nothing, its own box."""
         spec, [level], (height, width) = self.plan.spec, self.plan.at(*canvas).levels(), told[0][0].shape[1:3]
         anchors = anchor_grid(height, width, **anchor_fields(self.plan, level))
         inside = share_inside(anchors, window) > GEOMETRIES[spec.geometry].inside
@@ -178,9 +179,11 @@ class Localiser:
             own = labels[..., tf.newaxis] if each.plan.spec.per_class else 0
             moves = tf.gather(in_rows(deltas, 4), places * each.plan.spec.boxes + own, batch_dims=1)
             boxes.append(decoded(moves, tf.gather(anchors, places)))
-        boxes = tf.add_n(boxes) / len(boxes)
-        flat = tf.reshape(boxes, [tf.shape(boxes)[0], -1, 4])
-        return tf.sigmoid(best), tf.reshape(window_clipped(flat, window), tf.shape(boxes))
+        moved, unmoved = (
+            tf.reshape(window_clipped(tf.reshape(each, [tf.shape(each)[0], -1, 4]), window), tf.shape(each))
+            for each in (tf.add_n(boxes) / len(boxes), tf.gather(anchors, places))
+        )
+        return tf.sigmoid(best), tf.where(vanished(moved)[..., tf.newaxis], unmoved, moved)
 
 
 def averaged(logits: Sequence[tf.Tensor]) -> tf.Tensor:

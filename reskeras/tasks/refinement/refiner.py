@@ -12,7 +12,7 @@ from reskeras.data.decode import decode
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.graph.weights import places, write
 from reskeras.networks.refiner_plan import RefinerPlan
-from reskeras.tasks.detection.boxes import clipped, decoded
+from reskeras.tasks.detection.boxes import clipped, decoded, vanished
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.localisation.localiser import Located
 from reskeras.tasks.refinement.model import Networks
@@ -77,7 +77,8 @@ class Refiner:
         )
 
     def _of_class(self, image: tf.Tensor, label: tf.Tensor, boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Scores (count,), of empty boxes 0, and boxes (count, 4) of one class, a scalar int32."""
+        """Scores (count,) and boxes (count, 4) of one class, a scalar int32. A box that is moved out of the image, or
+        shrunk to nothing, stays where it was and has score 0."""
         (height, width, channels), spec = self.plan.input_shape, self.plan.spec
         regions = tf.map_fn(
             lambda box: warped(image, box, height, width),
@@ -89,8 +90,8 @@ class Refiner:
         moves = tf.reshape(tf.cast(deltas, tf.float32), [-1, spec.boxes, 4])
         moves = tf.gather(moves, label if spec.per_class else 0, axis=1)
         moved = clipped(decoded(moves * tf.constant(spec.deviations), boxes), tf.shape(image)[:2])
-        there = tf.reduce_all(moved[:, 2:] > moved[:, :2], axis=1)  # nothing overlaps an empty box
-        return tf.where(there, tf.sigmoid(scores), 0.0), moved
+        gone = vanished(moved)
+        return tf.where(gone, 0.0, tf.sigmoid(scores)), tf.where(gone[:, tf.newaxis], boxes, moved)
 
 
 def best_of(judged: Located, labels: np.ndarray, classes: int) -> Located:

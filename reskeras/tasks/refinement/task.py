@@ -41,6 +41,10 @@ class RefinementTask(ObjectTask):
         "It judges the boxes of the localiser that it was trained with: the figures are of both; it needs that run.",
     )
 
+    def words(self, command: str) -> list[str]:
+        """As any task, but it is trained by `reskeras localise refine`."""
+        return super().words("refine" if command == "train" else command)
+
     def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> RefinerSpec:
         """The spec of a refiner, from a refiner or from a network as its judge."""
         return refiner(source, settings=settings, **fields)

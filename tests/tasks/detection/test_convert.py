@@ -288,6 +288,11 @@ def test_drawn_digits_become_files(tmp_path, monkeypatch):
     assert found.images == {"train": 3, "val": 2}  # as YOLO's trainers ask for
     assert found.classes == tuple("0123456789")
     assert (tmp_path / "b" / "images" / "val" / "test-0001.png").is_file()
+    assert open_objects(found.name).mirror  # what the drawn ones forbid
+    assert found.notes == (
+        "these images must not be mirrored, which a YOLO folder cannot say: to train on it, set augment.flip to false "
+        "in the recipe",
+    )
 
 
 def test_records_become_files_of_their_format(tmp_path):

@@ -88,12 +88,21 @@ def test_the_paths_of_images_go_from_their_json_and_other_json_is_left_out(tmp_p
     )
 
 
-def test_an_image_that_is_only_in_the_json_is_missing(tmp_path):
+def test_an_image_that_is_only_in_the_json_is_told_apart_from_a_missing_one(tmp_path):
     two(tmp_path)
     labelme_json(tmp_path / "train" / "c.json", [CAT], "c.png", imageData="aGVsbG8=")
+    labelme_json(tmp_path / "train" / "d.json", [CAT], "d.png")
+    labelme_json(tmp_path / "train" / "e.json", [CAT], "e.png", imageData="aGVsbG8=")
+    (tmp_path / "train" / "e.png").write_text("no image")
     source = opened(tmp_path)
     assert source.train.ids == ("train/a.JPG",)
-    assert "1 annotated image is missing or cannot be read and is skipped: train/c.json" in source.notes
+    assert (
+        "2 annotated images are missing or cannot be read and are skipped: train/d.json, train/e.json" in source.notes
+    )
+    assert (
+        "1 image is only inside its annotation (imageData), which is not read, and is skipped; write it to its "
+        "imagePath: train/c.json"
+    ) in source.notes
 
 
 @pytest.mark.parametrize("value", [1, 6, 8])

@@ -33,16 +33,17 @@ def test_a_regions_box_is_moved_for_each_class_and_cut_to_the_window():
     assert np.count_nonzero(scores[0, 4]) == 0  # an empty region is nothing
 
 
-def test_torchvision_reports_no_box_thinner_than_a_hundredth_of_a_pixel():
-    regions = np.float32([[[0, 0, 10, 10], [0, 0, 10, 10]]])
-    deltas = np.zeros([1, 2, 12], np.float32)
+@pytest.mark.parametrize("geometry", ["exact", "cell", "torchvision"])
+def test_no_box_is_told_that_is_thinner_than_a_hundredth_of_a_pixel_or_outside_the_image(geometry):
+    regions = np.float32([[[0, 0, 10, 10]] * 3])
+    deltas = np.zeros([1, 3, 12], np.float32)
     deltas[0, 1, 2::4] = -60.0  # times a deviation of 0.2: 6e-6 of the height
-    logits, window = np.zeros([1, 2, 4], np.float32), tf.constant([[0.0, 0, 20, 20]])
-    for geometry, thin in (("torchvision", 0.0), ("cell", 1 / 4)):
-        _, scores = region_boxes(
-            *map(tf.constant, (regions, logits, deltas)), window, spec().model_copy(update={"geometry": geometry})
-        )
-        np.testing.assert_allclose(scores[0], [[1 / 4] * 3, [thin] * 3], rtol=1e-6)
+    deltas[0, 2, 1::4] = 30.0  # three times the width to the right
+    logits, window = np.zeros([1, 3, 4], np.float32), tf.constant([[0.0, 0, 20, 20]])
+    _, scores = region_boxes(
+        *map(tf.constant, (regions, logits, deltas)), window, spec().model_copy(update={"geometry": geometry})
+    )
+    np.testing.assert_allclose(scores[0], [[1 / 4] * 3, [0.0] * 3, [0.0] * 3], rtol=1e-6)
 
 
 def test_told_are_the_best_above_the_score():

@@ -9,6 +9,7 @@ import reskeras
 from reskeras.data.registry import open_source
 from reskeras.data.survey import labels_of
 from reskeras.errors import ReskerasError
+from reskeras.tasks.detection.opening import open_objects
 from tests.tasks.detection.folders import voc_image, voc_lists, voc_object
 from tests.tasks.multilabel.test_sources import HOW
 
@@ -60,6 +61,15 @@ def test_digits_on_images_are_of_their_digit():
     source = open_source("classes:digits-loc@200")
     assert source.classes == tuple("0123456789") and not source.multi_label and not source.mirror
     assert sorted(np.bincount(labels_of(source.training_images("train"))[1])) == [20] * 10
+
+
+@pytest.mark.parametrize(("name", "count"), [("digits-loc", 40), ("digits-loc", 203), ("digits-boxes", 60)])
+def test_a_part_is_of_the_same_images_for_classifiers_and_detectors(name, count):
+    objects = open_objects(f"{name}@{count}").train
+    images = open_source(f"classes:{name}@{count}").train
+    assert [f"image {each} of train" for each in objects.ids] == images.names()
+    shown = labels_of(images)[1]
+    np.testing.assert_array_equal(shown if shown.ndim == 2 else np.eye(10)[shown], objects.held(10))
 
 
 def test_what_is_no_annotated_set_is_refused():

@@ -15,6 +15,7 @@ from reskeras.tasks.detection.anchors import anchor_fields, anchor_grid
 from reskeras.tasks.detection.opening import open_objects
 from reskeras.tasks.localisation.localiser import Localiser, averaged, batch_on, check_ensemble
 from reskeras.tasks.localisation.model import LOSSES, Networks, training_model
+from reskeras.tasks.localisation.served import LiteLocaliser, ServedLocaliser
 from reskeras.tasks.localisation.views import LocaliserViews
 
 TRUNK = {
@@ -71,11 +72,33 @@ def test_the_best_box_of_each_class_is_that_of_its_likeliest_anchor(per_class):
         best = int(np.where(inside, rows, -np.inf).argmax())
         moves = deltas[image].numpy().reshape(len(anchors), -1, 4)[best]
         box = np.clip(decoded_by_hand(anchors[best], moves[label if per_class else 0]), 0, sides)
-        if box.any():  # a box that was clipped to nothing is that of padding
-            box = (box - np.tile(images.corner[image], 2)) / np.tile(images.scale[image], 2)
+        if (box[2:] - box[:2] < 0.01).any():  # moved out of the crop: the anchor's own
+            box = kept[best]
+        box = (box - np.tile(images.corner[image], 2)) / np.tile(images.scale[image], 2)
         np.testing.assert_allclose(located.boxes[image, label, 0], box, atol=1e-3)
         assert located.scores[image, label, 0] == pytest.approx(1 / (1 + np.exp(-rows[best])), abs=1e-6)
     assert len({tuple(box) for box in located.boxes[0, :, 0].round(1).tolist()}) > 1
+
+
+@pytest.mark.parametrize(("number", "bias"), [(0, 30.0), (1, -30.0), (2, -30.0)])
+def test_no_box_is_empty_that_is_told(number, bias):
+    """Everything is moved down, to the left, or shrunk: what is told then is the likeliest anchor itself."""
+    plan = plan_of()
+    weights = with_answers(plan)
+    found, split = Localiser(plan, weights, own(plan)), open_objects("digits-loc@8").test.part("test", np.arange(3))
+    scores = found.look(split).scores
+    weights["anchor_deltas/bias"][number::4] = bias
+    found.load(weights)
+    located = found.look(split)
+    boxes = located.boxes[:, :, 0]
+    assert (boxes[..., 2:] - boxes[..., :2]).min() > 1
+    np.testing.assert_array_equal(located.scores, scores)
+    files = tf.stack([split.read(tf.constant(index, tf.int64)) for index in range(3)])
+    served = ServedLocaliser(found, ("a", "b", "c")).of_classes(files, tf.constant([["a", "b", "c"]] * 3))
+    np.testing.assert_allclose(served["boxes"], boxes, atol=1e-3)
+    crops = found.place(files, plan.canvas, plan.sides)
+    lite = LiteLocaliser(found, ("a", "b", "c"))(crops.pixels)
+    np.testing.assert_allclose(crops.in_image(lite["boxes"]), boxes, atol=1e-3)
 
 
 def test_candidates_are_the_best_anchors_of_the_classes_that_are_asked_for():

@@ -145,6 +145,18 @@ def test_a_broken_file_is_told_and_the_others_are_done(run, files, tmp_path):
     assert only.exit_code == 1 and [*json.loads(only.stdout)[0]] == ["path", "error"] and "note:" not in only.stderr
 
 
+@pytest.mark.parametrize("task", ["localise", "detect"])
+def test_nothing_is_written_where_no_file_can_be_read(task, request, tmp_path):
+    path = request.getfixturevalue("run").path if task == "localise" else request.getfixturevalue("trained_detector")
+    (tmp_path / "text.png").write_text("no image at all")
+    places = {flag: tmp_path / "into" / flag for flag in ("--out", "--coco", "--yolo", "--save-crops", "--csv")}
+    told = invoke(
+        task, "predict", path if task == "localise" else path / "tiny", tmp_path / "text.png", *sum(places.items(), ())
+    )
+    assert told.exit_code == 1 and "image: 1 of 1 images could not be read" in told.stderr
+    assert told.stdout == "" and [each.name for each in tmp_path.iterdir()] == ["text.png"]
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [

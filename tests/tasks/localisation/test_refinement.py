@@ -276,6 +276,12 @@ def test_candidates_are_judged_as_one_by_one(per_class):
     boxes[0, :, 0] = 60, 5, 60, 25  # a box beside the image, clipped to its edge, is never the best
     judged = refiner.judged(split, labels, Located(np.zeros((1, 2, 6), np.float32), boxes))
     assert (judged.scores[0, :, 0] == 0).all() and (judged.scores[0, :, 1:] > 0).all()
+    weights["box_deltas/bias"][0::4] = 90.0  # times a deviation of 0.1: nine times the height down
+    refiner.load(weights)
+    boxes[0, :, 0] = 5, 5, 25, 25
+    judged = refiner.judged(split, labels, Located(np.zeros((1, 2, 6), np.float32), boxes))
+    assert not judged.scores.any()
+    np.testing.assert_array_equal(judged.boxes, boxes)  # each stays where it was
 
 
 # -- a whole training --------------------------------------------------------------------------------------------------

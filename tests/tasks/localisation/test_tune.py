@@ -9,7 +9,7 @@ import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.tuning.search import open_search
 from tests.cli.running import printed, refused
-from tests.tasks.localisation.shapes import SHORT, SPEC
+from tests.tasks.localisation.shapes import REFINER, REFINING, SHORT, SPEC
 
 OVER = {"parameters": {"network.sample": [16, 64], "recipe.learning_rate": {"low": 0.02, "high": 0.1}}}
 
@@ -40,6 +40,26 @@ def test_a_search_finds_the_localiser_with_the_most_right_boxes(data, files, tmp
     spec, recipe = found.candidate(outcome)
     assert spec.trunk == reskeras.LocaliserSpec.model_validate(SPEC).trunk and recipe.holdout == 0.25
     assert json.loads(printed("localise", "tune", "--show", out, "--json")) == found.as_dict()
+
+
+def test_a_search_with_a_teacher_finds_a_refiner_of_its_boxes(data, run, tmp_path):
+    recipe = {name: value for name, value in REFINING.items() if name != "checkpoint_steps"}
+    over = {"parameters": {"network.regions": [4, 8]}}
+    for name, content in (("refiner", REFINER), ("recipe", {**recipe, "epochs": 1, "holdout": 0.25}), ("space", over)):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    words = [tmp_path / "refiner.yaml", "--space", tmp_path / "space.yaml", "--recipe", tmp_path / "recipe.yaml"]
+    words += ["--data", data, "--trials", 1, "--tuner", "random"]
+    out = tmp_path / "search"
+    shown = printed("localise", "tune", *words, "--teacher", run.path, "--out", out)
+    assert "val_localised:max" in shown and f"reskeras localise refine {out / 'best.yaml'}" in shown
+    [outcome] = (found := open_search(out)).ranked()
+    trial = reskeras.Run(out / "search" / f"trial_{outcome.trial}" / "execution-0")
+    assert (trial.task, found.task().name) == ("refinement", "refinement")
+    assert trial.plan.spec.regions == outcome.values["network.regions"]
+    _, best = found.candidate(outcome)
+    assert best.teacher == str(run.path) and best.holdout == 0.25  # so that refine needs no other flag
+    assert "is a refiner; name a network for the trunk instead" in refused("localise", "tune", *words)
+    assert "teacher: " in refused("localise", "tune", *words, "--teacher", tmp_path / "none")
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from reskeras.data.source import unsaid_mirror
 from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.files import atomic_folder, place_of, write_bytes
 from reskeras.tasks.detection.annotations.folder import WORDS
@@ -78,6 +79,8 @@ def convert_data(
     classes = _classes(found, images)
     parts = _parts(found, images, writer)
     notes = [*tally.notes(), *_unsaid(parts, writer)]
+    if not found.mirror:
+        notes.append(unsaid_mirror(f"a {kind.upper()} folder"))
     done, total = 0, len(images)
     with atomic_folder(folder) as beside:
         for part, named in parts.items():

@@ -37,7 +37,7 @@ Box = tuple[float, float, float, float]
 @dataclass(frozen=True)
 class Shapes:
     """The content of a JSON: the image's path, its size (height, width) as said, and the boxes and names of shapes; how
-    many shapes were outlines, and how many without an area are left out."""
+    many shapes were outlines, and how many without an area are left out; and whether it holds the image itself."""
 
     image: Path
     said: tuple[Any, Any] | None
@@ -45,6 +45,7 @@ class Shapes:
     names: list[str | None]
     outlined: int
     shapeless: int
+    encloses: bool
 
 
 def is_labelme(path: Path) -> bool:
@@ -56,12 +57,12 @@ def is_labelme(path: Path) -> bool:
 def read_labelme(path: Path, purpose: Purpose) -> AnnotatedSet:
     """The annotated images of a folder of LabelMe's JSON, at any depth, by headers and annotations alone.
 
-    The image is the one at imagePath, from the JSON's folder; the image in the JSON (imageData) is not read. Rectangles
-    are boxes by any two opposite corners; of polygons, circles (a centre and a point on the circle) and masks the box
-    around them is taken. Points and lines have no area and are left out and counted. Below folders called train, val
-    and test images belong to these, else one in five is for test. The classes are the labels that occur in training,
-    sorted. JSON of other kinds is left out. Images without a JSON are left out and counted, those without shapes are
-    background.
+    The image is the one at imagePath, from the JSON's folder; the image in the JSON (imageData) is not read, and
+    counted where there is no other. Rectangles are boxes by any two opposite corners; of polygons, circles (a centre
+    and a point on the circle) and masks the box around them is taken. Points and lines have no area and are left out
+    and counted. Below folders called train, val and test images belong to these, else one in five is for test. The
+    classes are the labels that occur in training, sorted. JSON of other kinds is left out. Images without a JSON are
+    left out and counted, those without shapes are background.
 
     Raises ReskerasError, status 2, that names the shape and the rule: paths with backslashes or out of the folder,
     polygons of two points; 1 for a broken JSON.
@@ -76,7 +77,8 @@ def read_labelme(path: Path, purpose: Purpose) -> AnnotatedSet:
     for file, found in read.items():
         where = relative(file, path)
         if found.image not in seen:
-            tally.add("imageless", where)
+            only_inside = found.encloses and not found.image.exists()
+            tally.add("enclosed" if only_inside else "imageless", where)
             continue
         tally.add("outlined", where, found.outlined)
         tally.add("shapeless", where, found.shapeless)
@@ -122,7 +124,8 @@ def _read(path: Path, file: Path, tally: Tally) -> Shapes | None:
         outlined += kind != "rectangle"
     said = data.get("imageHeight"), data.get("imageWidth")
     image = file_named(path, file.parent, data.get("imagePath"), f"{file}, imagePath")
-    return Shapes(image, None if None in said else said, boxes, names, outlined, shapeless)
+    encloses = bool(data.get("imageData"))
+    return Shapes(image, None if None in said else said, boxes, names, outlined, shapeless, encloses)
 
 
 def _box(kind: object, points: object, where: str) -> Box:
