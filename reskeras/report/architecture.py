@@ -13,6 +13,7 @@ from reskeras.plans import operations as op
 from reskeras.plans.nodes import Fork, Sequence, mapped, walk
 from reskeras.plans.plan import Plan, Unit
 from reskeras.report.glyphs import BOX_GAP, LINE, Pen, measure
+from reskeras.report.styles import styled
 
 SUFFIXES = (".png", ".svg", ".pdf")
 LONGEST_RUN = 6  # longer runs of equal units are shortened
@@ -59,6 +60,7 @@ def check_path(path: str | Path) -> Path:
     return path
 
 
+@styled
 def draw(plan: Plan, title: str, path: str | Path) -> Path:
     """Draw `plan` into a PNG, SVG or PDF file, whichever the suffix says.
 
@@ -73,7 +75,7 @@ def draw(plan: Plan, title: str, path: str | Path) -> Path:
     columns = _columns(items, left + right + GUTTER)
     height = max(_column_height(column) for column in columns) + HEADER + FOOTER + 0.3
     width = max(len(columns) * (left + right + GUTTER) - GUTTER + 2 * MARGIN, 4.2)
-    figure = Figure(width, height, dpi=DOTS_PER_INCH, facecolor="white", layout=None)
+    figure = Figure(width, height, dpi=DOTS_PER_INCH, layout=None)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)

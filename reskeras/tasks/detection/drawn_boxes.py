@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reskeras.report.fonts import picture_font, shortened
+from reskeras.report.styles import BRIGHT, INK, PAPER
 from reskeras.tasks.detection.detections import Box, Detection, box_of
 
 if TYPE_CHECKING:
     from PIL import Image as Picture
 
-# Okabe and Ito's palette, safe for colour blindness, ordered so that neighbours are far apart
-COLOURS = ("#d55e00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#cc79a7", "#e69f00")
-DARK, LIGHT, PAPER, INK = "#000000", "#ffffff", "#ffffff", "#222222"
+DARK, LIGHT = "#000000", "#ffffff"
 VEIL = "90"  # alpha of a line's outline, so that the line's own colour dominates
 LEAST_TEXT, LINES = 10, 220  # smallest text in pixels; the shorter side over a line's width
 LARGEST_LABEL = 5  # images whose shorter side is less than so many text heights have no labels
@@ -47,7 +46,7 @@ class Mark:
 
 def colour_of(name: str, classes: Sequence[str]) -> str:
     """The colour of a class, the same everywhere; with many classes some share one."""
-    return COLOURS[list(classes).index(name) % len(COLOURS)]
+    return BRIGHT[list(classes).index(name) % len(BRIGHT)]
 
 
 def found_marks(detections: Iterable[Detection], classes: Sequence[str]) -> list[Mark]:
@@ -63,7 +62,7 @@ def true_marks(
 ) -> list[Mark]:
     """Marks of annotated objects with boxes (k, 4) and `labels` (k,)."""
     return [
-        Mark(box_of(box), COLOURS[label % len(COLOURS)], classes[label] if named else "", dashed=dashed)
+        Mark(box_of(box), BRIGHT[label % len(BRIGHT)], classes[label] if named else "", dashed=dashed)
         for box, label in zip(boxes, labels, strict=True)
     ]
 
