@@ -133,7 +133,7 @@ def round_limits(axis: Axes) -> None:
 
 def whole_numbers(axis: Axis) -> None:
     """Put ticks at whole numbers only, as for epochs and layers."""
-    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1, steps=[1, 2, 2.5, 5, 10]))
 
 
 def _plain(text: Text, limit: int) -> None:
