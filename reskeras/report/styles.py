@@ -16,8 +16,20 @@ LINE = 1.8  # points
 COLOURS = ("#0072b2", "#d55e00", "#5a1150", "#14966f", "#76767e", "#8a3000", "#3b1fc4", "#222222")
 # Okabe and Ito's palette, for boxes on photographs; ordered so that neighbours are far apart
 BRIGHT = ("#d55e00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#cc79a7", "#e69f00")
-PAPER, INK, QUIET, FAINT = "#ffffff", "#222222", "#5c5c5c", "#bbbbbb"  # of texts the first three
+PAPER, BLACK = "#ffffff", "#000000"
+INK, QUIET, FAINT = "#222222", "#5c5c5c", "#bbbbbb"  # of texts the first two
 GREY = "#444444"  # of what stands for lines of any colour
+# of diagrams: lines, those between columns, and bands of stages with their convolutions
+LINES, PALE_LINES = "#333333", "#888888"
+STAGES = (
+    ("#eaf1fb", "#b5cff2"),
+    ("#eaf6ea", "#b4deb4"),
+    ("#fdf1e3", "#f8cd96"),
+    ("#f6ebf8", "#dfb8e6"),
+    ("#fbebeb", "#f2b6b6"),
+    ("#e8f6f6", "#aadcdc"),
+)
+NO_STAGE = ("#f4f4f4", "#d6d6d6")
 MARKERS = ("", "o", "s", "^")
 HATCHES = ("", "///", "...", "xxx")  # of bars, where lines have markers
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.6)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))

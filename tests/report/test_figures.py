@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -232,6 +233,13 @@ def test_only_one_place_makes_figures():
             node.module for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ImportFrom)
         ]
         assert "matplotlib.figure" not in imported and "matplotlib.pyplot" not in imported, path
+
+
+def test_only_one_place_names_colours():
+    package = Path(reskeras.__file__).parent
+    fills = {package / "plans" / "operation.py", package / "plans" / "operations.py"}  # of operations in diagrams
+    for path in {*package.rglob("*.py")} - fills - {package / "report" / "styles.py"}:
+        assert not re.findall(r"#[0-9a-fA-F]{6}\b", path.read_text("utf-8")), path
 
 
 class TestFonts:
