@@ -66,6 +66,7 @@ setup(
             "mypy>=1.13,<3",
             "openvino>=2025,<2027",
             "selenium>=4.20,<5",
+            "selenium-axe-python>=2.2,<3",  # brings axe-core
             "safetensors>=0.4,<1",
             "pycocotools>=2.0.8,<3",
             "av>=16,<19",

@@ -120,3 +120,22 @@ def copied(trained, tmp_path):
     import reskeras
 
     return reskeras.Run(shutil.copytree(trained.path, tmp_path / "copied"))
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    """A function from a width in CSS pixels, and a colour scheme, to a selenium driver of Chromium; see
+    `tests.browser`. All are closed after the module. Skips where there is no Chromium or no chromedriver."""
+    from tests.browser import CHROMIUM, DRIVER, opened
+
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("needs chromium and chromedriver")
+    drivers = []
+
+    def started(width, height=900, scheme="light"):
+        drivers.append(opened(tmp_path_factory.mktemp("chromium"), width, height, scheme))
+        return drivers[-1]
+
+    yield started
+    for driver in drivers:
+        driver.quit()

@@ -63,7 +63,7 @@ class Pictured:
         return {
             "networks": self.networks,
             "log": self.log,
-            "bands": True,
+            "seeds": self.networks,
             "published": self.published,
             "panels": self.panels,
             **({"watched": watched.pop()} if len(watched) == 1 else {}),
@@ -91,7 +91,7 @@ def plots_of(result: SuiteResult) -> Iterator[Plot]:
         yield plot("Row by row", _draw_dots(dots, pictured.panels), dots_in_words(dots))
     if curves := curves_of(pictured.metrics, **pictured.curves()):
         yield curves
-    yield from analysis_plots(pictured.analyses, pictured.networks, True, pictured.panels)
+    yield from analysis_plots(pictured.analyses, pictured.networks, pictured.networks, pictured.panels)
     first: dict[str, RunRecord] = {}
     for name, record in pictured.records.items():
         first.setdefault(pictured.networks[name], record)
@@ -134,5 +134,5 @@ def save_pictures(result: SuiteResult, folder: Path) -> list[Path]:
     if pictured.metrics:
         figures["curves"] = draw_curves(pictured.metrics, **pictured.curves())
     if pictured.analyses:
-        figures |= draw_analyses(pictured.analyses, pictured.networks, True, pictured.panels)
+        figures |= draw_analyses(pictured.analyses, pictured.networks, pictured.networks, pictured.panels)
     return save_figures(figures, folder)

@@ -11,7 +11,7 @@ import numpy as np
 
 from reskeras.analysis.analysis import Analysis
 from reskeras.analysis.lesions import REMOVED, SWAPPED
-from reskeras.report.styles import Panels, line_styles
+from reskeras.report.styles import BAND, DEVIATION, DOTTED, WIDTH, Panels, line_styles, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 Figures = dict[str, Any]
 Values = Sequence[float | None]
-DOTTED: dict[str, Any] = {"linestyle": (0, (1, 1.6)), "linewidth": 1.1, "alpha": 0.8}  # a line's reference
+LESIONS = {REMOVED: "Error with one unit removed", SWAPPED: "Error with two adjacent units swapped"}
+ROW = 3.1  # inches of one plot above another
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Series:
     name: str
     analyses: Sequence[Analysis]
     style: Mapping[str, Any]
+    panel: str = ""  # what its dashes stand for
 
     @property
     def one(self) -> Analysis:
@@ -41,23 +43,24 @@ class Series:
         return [values(analysis) for analysis in self.analyses]
 
 
+@styled
 def draw_analyses(
     analyses: Mapping[str, Analysis],
     networks: Mapping[str, str] | None = None,
-    bands: bool = False,
+    seeds: Mapping[str, str] | None = None,
     panels: Panels | None = None,
 ) -> Figures:
     """Matplotlib figures by title, with a line for each of `analyses` by name. The plot of lesions is left out if no
     analysis has any.
 
-    Runs of one of `networks` (name of the run to name of the network) share a colour. With `bands` those with the same
-    layers are one line, their mean, in a band of one standard deviation either way. With `panels` (as `draw_curves` has
-    them) equal labels share a colour, and dashes tell the panels apart.
+    Runs of one of `networks` (name of the run to name of the network) share a colour. Those with the same layers that
+    `seeds` gives one name are one line, their mean, in a band of one standard deviation either way. With `panels` (as
+    `draw_curves` has them) equal labels share a colour, and dashes tell the panels apart.
 
     Networks of different depth are laid over each other from the first layer to the last, so that their stages, their
     ends and their labels meet; those of one depth are drawn by layer.
     """
-    series = _series(analyses, networks or {}, bands, panels)
+    series = _series(analyses, networks or {}, seeds or {}, panels)
     figures = {"responses": _responses(series), "signal": _signal(series), "gradients": _gradients(series)}
     if any(analysis.lesions for analysis in analyses.values()):
         figures["lesions"] = _lesions(series)
@@ -72,39 +75,36 @@ def save_analyses(analyses: Mapping[str, Analysis], folder: Path) -> list[Path]:
 
 
 def _series(
-    analyses: Mapping[str, Analysis], networks: Mapping[str, str], bands: bool, panels: Panels | None
+    analyses: Mapping[str, Analysis], networks: Mapping[str, str], seeds: Mapping[str, str], panels: Panels | None
 ) -> list[Series]:
-    """The lines of `analyses`: one for each, or with `bands` one for all of a network that measured the same places."""
+    """The lines of `analyses`: one for each name in `seeds` or each run, of those that measured the same places."""
     groups: dict[Any, list[str]] = {}
     for name, found in analyses.items():
         layers, units = (tuple(each.layer for each in found.responses), tuple(each.unit for each in found.units))
-        places = (networks.get(name, name), layers, units, tuple((each.kind, each.units) for each in found.lesions))
-        groups.setdefault(places if bands else name, []).append(name)
-    network_of = {names[0]: networks.get(names[0], names[0]) for names in groups.values()}
-    styles, drawn = line_styles(network_of, network_of, panels), list(network_of.values())
+        places = (layers, units, tuple((each.kind, each.units) for each in found.lesions))
+        groups.setdefault((seeds.get(name, name), places), []).append(name)
+    together = [of for of, _ in groups]
+    names = [of if together.count(of) == 1 else first for (of, _), (first, *_) in groups.items()]
+    network_of = {name: networks.get(runs[0], runs[0]) for name, runs in zip(names, groups.values(), strict=True)}
+    styles = line_styles(network_of, {**networks, **network_of}, panels)
     return [
-        Series(
-            network if bands and drawn.count(network) == 1 else first,
-            [analyses[name] for name in names],
-            {"linewidth": 1.8, **styles[first]},
-        )
-        for (first, network), names in zip(network_of.items(), groups.values(), strict=True)
+        Series(name, [analyses[run] for run in runs], styles[name], panels[network_of[name]][0] if panels else "")
+        for name, runs in zip(names, groups.values(), strict=True)
     ]
 
 
 class _Plot:
-    """Axes in which series are drawn, and the labels of their lines."""
+    """Axes below each other in which series are drawn, and the labels of their lines."""
 
-    def __init__(self, titles: Sequence[str], columns: int, width: float, height: float, **keywords: Any):
-        from reskeras.report.figures import Figure, open_axes, whole_numbers
+    def __init__(self, titles: Sequence[str], **keywords: Any):
+        from reskeras.report.figures import Figure, whole_numbers
 
-        self.figure, self.columns = Figure(width, height), columns
-        grid = self.figure.subplots(len(titles) // columns, columns, squeeze=False, **keywords)
-        self.axes: list[Axes] = list(grid.flat)
+        self.figure, self.shared = Figure(WIDTH, ROW * len(titles)), "sharex" in keywords
+        self.axes: list[Axes] = list(self.figure.subplots(len(titles), 1, squeeze=False, **keywords).flat)
         self.ends: list[list[End]] = [[] for _ in self.axes]
         self.key: dict[str, Mapping[str, Any]] = {}
         for axis, title in zip(self.axes, titles, strict=True):
-            open_axes(axis, title)
+            axis.set_title(title)
             whole_numbers(axis.xaxis)
 
     def line(
@@ -119,14 +119,16 @@ class _Plot:
         """Draw a series in the axes number `place`: a line, or the mean and the band of several. Its label says what
         `told` makes of the values."""
         from reskeras.report.figures import plot_band
-        from reskeras.report.labels import BAND, end_of
+        from reskeras.report.labels import end_of
 
         line = plot_band(self.axes[place], x, runs, **{**series.style, **style})
         end = end_of(series.name, line, told(np.array(runs, float)))
         if end.y is not None:
             self.ends[place].append(end)
+        if series.panel:
+            self.key[series.panel] = {"linestyle": series.style["linestyle"]}
         if len(runs) > 1:
-            self.key["± standard deviation"] = BAND
+            self.key[DEVIATION] = BAND
 
     def level(self, place: int, series: Series, height: float, words: str) -> None:
         """Draw a dotted level of a series, which the key explains by `words`."""
@@ -135,17 +137,22 @@ class _Plot:
 
     def finished(self) -> Any:
         """The figure, with labels, or a legend if there are many, and the key."""
-        from reskeras.report.figures import add_legend
-        from reskeras.report.labels import MOST_DIRECT, add_key, label_ends, make_room
+        from reskeras.report.figures import round_limits
+        from reskeras.report.labels import MOST_DIRECT, label_ends, make_room
+        from reskeras.report.legends import add_key, add_legend
 
-        if max(map(len, self.ends)) <= MOST_DIRECT:
-            for axis, ends in zip(self.axes, self.ends, strict=True):
-                label_ends(axis, ends, columns=self.columns)
-            make_room(self.figure, [end for ends in self.ends for end in ends], self.columns)
-        else:
-            add_legend(max(self.axes, key=lambda axis: len(axis.lines)))
-        if self.key:
-            add_key(self.figure, self.key)
+        for axis in self.axes:
+            round_limits(axis)
+        for axis in self.axes[: -1 if self.shared else 0]:
+            axis.set_xlabel("")
+        self.key = dict(sorted(self.key.items(), key=lambda entry: entry[1] is BAND))  # lines first
+        if max(map(len, self.ends)) > MOST_DIRECT:
+            add_legend(max(self.axes, key=lambda axis: len(axis.lines)), self.key)
+            return self.figure
+        for axis, ends in zip(self.axes, self.ends, strict=True):
+            label_ends(axis, ends)
+        make_room(self.figure, self.ends)
+        add_key(self.figure, self.key)
         return self.figure
 
 
@@ -167,21 +174,23 @@ def _along(
 
 
 def _responses(series: Sequence[Series]) -> Any:
-    from reskeras.report.figures import log_where_wide
+    from reskeras.report.figures import log_where_positive
 
-    plot = _Plot(["Layer responses, before nonlinearity and addition (v1 figure 7)", ""], 1, 8.6, 6.4)
-    what = "layer (convolutions of 3x3 or more, in order)"
+    plot = _Plot(["Layer responses (v1 figure 7), in order", "Layer responses, sorted"])
+    what = "layer, of convolutions of 3x3 or more"
     along = _along(plot.axes, series, lambda each: len(each.responses), what, 1)
     for axis in plot.axes:
         axis.set_ylabel("standard deviation")
-        log_where_wide(axis, (layer.deviation for each in series for one in each.analyses for layer in one.responses))
+        log_where_positive(
+            axis, (layer.deviation for each in series for one in each.analyses for layer in one.responses)
+        )
     for each in series:
         runs = each.of(lambda analysis: [response.deviation for response in analysis.responses])
         x = along(len(runs[0]))
         falling = each.of(lambda one: sorted((layer.deviation for layer in one.responses), reverse=True))
         plot.line(0, each, x, runs)
         plot.line(1, each, x, falling, lambda values: f"(mean {values.mean():.2f})")
-    plot.axes[1].set_xlabel("layers, sorted by response" + (" (%)" if "%" in plot.axes[0].get_xlabel() else ""))
+    plot.axes[1].set_xlabel("layers, largest response first" + (" (%)" if "%" in plot.axes[0].get_xlabel() else ""))
     for axis in plot.axes:
         if axis.get_yscale() == "linear":
             axis.set_ylim(bottom=0)
@@ -189,7 +198,7 @@ def _responses(series: Sequence[Series]) -> Any:
 
 
 def _signal(series: Sequence[Series]) -> Any:
-    plot = _Plot(["Shortcut's share of each unit's output", "Effective depth"], 2, 10.0, 4.2)
+    plot = _Plot(["Shortcut's share of each unit's output", "Effective depth"], sharex=True)
     share, depth = plot.axes
     along = _along(plot.axes, series, lambda each: len(each.units), "unit", 0)
     for each in series:
@@ -198,7 +207,7 @@ def _signal(series: Sequence[Series]) -> Any:
         if any(value is not None for value in shares[0]):
             plot.line(0, each, x, shares)
         depths = each.of(lambda analysis: [unit.depth for unit in analysis.units])
-        plot.line(1, each, x, depths, lambda values: f"{values[:, -1].mean():.1f} layers")
+        plot.line(1, each, x, depths, lambda values: f"({values[:, -1].mean():.1f} layers)")
         plot.level(1, each, each.one.layers, "the network's depth")
     share.set_ylabel("share of the output")
     depth.set_ylabel("weighted layers")
@@ -211,7 +220,7 @@ def _signal(series: Sequence[Series]) -> Any:
 
 
 def _gradients(series: Sequence[Series]) -> Any:
-    plot = _Plot(["Gradient of each unit's weights", "Gradient of each unit's output"], 2, 10.0, 4.2)
+    plot = _Plot(["Gradient of each unit's weights", "Gradient of each unit's output"], sharex=True)
     along = _along(plot.axes, series, lambda each: len(each.units), "unit (0 is the stem)", 0)
     for axis in plot.axes:
         axis.set_yscale("log")
@@ -219,27 +228,29 @@ def _gradients(series: Sequence[Series]) -> Any:
         x = along(len(each.one.units))
         plot.line(0, each, x, each.of(lambda analysis: [unit.gradient for unit in analysis.units]))
         plot.line(1, each, x, each.of(lambda analysis: [unit.stream_gradient for unit in analysis.units]))
-    plot.axes[0].set(ylabel="norm, one batch")
+    for axis in plot.axes:
+        axis.set_ylabel("norm, one batch")
     return plot.finished()
 
 
 def _lesions(series: Sequence[Series]) -> Any:
-    plot = _Plot(["Error with one unit removed", "Error with two adjacent units swapped"], 2, 10.0, 4.2, sharey=True)
+    known = {lesion.kind for each in series for one in each.analyses for lesion in one.lesions}
+    kinds = {kind: title for kind, title in LESIONS.items() if kind in known}
+    plot = _Plot(list(kinds.values()), sharex=True, sharey=True)
     along = _along(plot.axes, series, lambda each: len(each.units), "unit", 0)
     for each in series:
         places = dict(zip([unit.unit for unit in each.one.units], along(len(each.one.units)), strict=True))
         whole = 100 * float(np.mean([1 - analysis.accuracy for analysis in each.analyses]))
-        for number, kind in enumerate((REMOVED, SWAPPED)):
+        for number, kind in enumerate(kinds):
             found = [[lesion for lesion in one.lesions if lesion.kind == kind] for one in each.analyses]
             if not found[0]:
                 continue
             errors = [[100 * (1 - lesion.accuracy) for lesion in lesions] for lesions in found]
             x = [places[lesion.units[0]] for lesion in found[0]]
             dots = {"marker": each.style["marker"] or ".", "markevery": 1}
-            plot.line(number, each, x, errors, lambda values: f"median {np.median(values):.0f} %", **dots)
+            plot.line(number, each, x, errors, lambda values: f"(median {np.median(values):.0f} %)", **dots)
             plot.level(number, each, whole, "whole network")
-    plot.axes[0].set_ylabel("test error (%)")
     for axis in plot.axes:
+        axis.set_ylabel("test error (%)")
         axis.set_ylim(0, 100)
-        axis.tick_params(labelleft=True)
     return plot.finished()

@@ -12,7 +12,8 @@ from reskeras.errors import ReskerasError
 from reskeras.plans import operations as op
 from reskeras.plans.nodes import Fork, Sequence, mapped, walk
 from reskeras.plans.plan import Plan, Unit
-from reskeras.report.glyphs import BOX_GAP, LINE, Pen, measure
+from reskeras.report.glyphs import BOX_GAP, Pen, measure
+from reskeras.report.styles import LINES, NO_STAGE, PALE_LINES, PAPER, QUIET, STAGES, styled
 
 SUFFIXES = (".png", ".svg", ".pdf")
 LONGEST_RUN = 6  # longer runs of equal units are shortened
@@ -20,16 +21,6 @@ DOTS_PER_INCH = 160
 ASPECT = 1.5  # width over height that the columns aim at
 LABEL, UNIT_GAP, STAGE_GAP, MORE_HEIGHT = 0.26, 0.07, 0.12, 0.42
 GUTTER, MARGIN, NAME_WIDTH, HEADER, FOOTER = 0.3, 0.25, 0.42, 0.62, 0.3
-# bands of stages, and their convolutions
-COLOURS = (
-    ("#eaf1fb", "#b5cff2"),
-    ("#eaf6ea", "#b4deb4"),
-    ("#fdf1e3", "#f8cd96"),
-    ("#f6ebf8", "#dfb8e6"),
-    ("#fbebeb", "#f2b6b6"),
-    ("#e8f6f6", "#aadcdc"),
-)
-PLAIN = ("#f4f4f4", "#d6d6d6")
 
 
 @dataclass(frozen=True)
@@ -59,6 +50,7 @@ def check_path(path: str | Path) -> Path:
     return path
 
 
+@styled
 def draw(plan: Plan, title: str, path: str | Path) -> Path:
     """Draw `plan` into a PNG, SVG or PDF file, whichever the suffix says.
 
@@ -73,7 +65,7 @@ def draw(plan: Plan, title: str, path: str | Path) -> Path:
     columns = _columns(items, left + right + GUTTER)
     height = max(_column_height(column) for column in columns) + HEADER + FOOTER + 0.3
     width = max(len(columns) * (left + right + GUTTER) - GUTTER + 2 * MARGIN, 4.2)
-    figure = Figure(width, height, dpi=DOTS_PER_INCH, facecolor="white", layout=None)
+    figure = Figure(width, height, dpi=DOTS_PER_INCH, layout=None)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
@@ -152,7 +144,7 @@ class _Page:
         self.shapes = dict(zip((unit.stage_name for unit in plan.units), plan.unit_shapes(), strict=True))
         self.last = plan.units[-1].stage_name
         numbered = [stage for stage in self.shapes if stage.startswith("stage")]
-        self.colours = {stage: COLOURS[index % len(COLOURS)] for index, stage in enumerate(numbered)}
+        self.colours = {stage: STAGES[index % len(STAGES)] for index, stage in enumerate(numbered)}
 
     def header(self, title: str) -> None:
         """Title, input shape, parameters and multiply-adds."""
@@ -165,7 +157,7 @@ class _Page:
             f"{_short(cost.multiply_adds)} multiply-adds",
             7,
             ha="left",
-            color="#555555",
+            color=QUIET,
         )
 
     def body(self, columns: list[list[Item]]) -> None:
@@ -185,7 +177,7 @@ class _Page:
             gutter, below, above = x + self.right + GUTTER / 2, y + 0.17, HEADER - 0.08
             self.pen.line(
                 [(x, y), (x, below), (gutter, below), (gutter, above), (next_x, above), (next_x, HEADER + LABEL)],
-                color="#888888",
+                color=PALE_LINES,
                 arrow=True,
                 zorder=1.5,
             )
@@ -198,11 +190,11 @@ class _Page:
             notes.append("shortcuts: solid keeps the shape, dashed changes it")
         if any(fork.merge.formula for fork in forks):
             notes.append("s shortcut, r residual, g gate")
-        self.pen.text(MARGIN, height - 0.16, ";  ".join(notes), 6, ha="left", color="#555555")
+        self.pen.text(MARGIN, height - 0.16, ";  ".join(notes), 6, ha="left", color=QUIET)
 
     def _stage(self, stage: str, items: list[Item], start: float, y: float, again: bool) -> float:
         """One band: its label, then its units; the y where the next may begin."""
-        band, self.pen.fill = self.colours.get(stage, PLAIN)
+        band, self.pen.fill = self.colours.get(stage, NO_STAGE)
         height = LABEL + sum(item.height for item in items)
         width, axis = self.left + self.right, start + self.left
         self.pen.box(start + width / 2, y, width, height, band, rounded=0.08, edgecolor="none", zorder=1)
@@ -215,7 +207,7 @@ class _Page:
         return y
 
     def _unit(self, item: Item, start: float, axis: float, y: float) -> float:
-        self.pen.text(start + 0.08, y + BOX_GAP + 0.1, item.name, 5.5, ha="left", color="#666666")
+        self.pen.text(start + 0.08, y + BOX_GAP + 0.1, item.name, 5.5, ha="left", color=QUIET)
         end = self.pen.sequence(item.nodes, axis, y)
         if item.name or item.stage != self.last:
             self.pen.line([(axis, end), (axis, end + UNIT_GAP)])
@@ -223,9 +215,9 @@ class _Page:
 
     def _more(self, item: Item, axis: float, y: float) -> float:
         self.pen.line([(axis, y), (axis, y + MORE_HEIGHT)], linestyle=":")
-        self.pen.box(axis, y + 0.07, 1.3, MORE_HEIGHT - 0.14, "white", rounded=0.06, linestyle=":", edgecolor=LINE)
+        self.pen.box(axis, y + 0.07, 1.3, MORE_HEIGHT - 0.14, PAPER, rounded=0.06, linestyle=":", edgecolor=LINES)
         self.pen.text(axis, y + 0.145, f"{item.more} more, identical", 6)
-        self.pen.text(axis, y + 0.265, item.name, 5.5, color="#666666")
+        self.pen.text(axis, y + 0.265, item.name, 5.5, color=QUIET)
         return y + MORE_HEIGHT
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from reskeras.report.styles import Panels, line_styles
+from reskeras.report.styles import BAND, DEVIATION, HEIGHT, MARK, PAPER, WIDTH, Panels, grouped, line_styles, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,11 +18,11 @@ Metrics = Sequence[Mapping[str, Any]]  # rows of metrics.jsonl
 
 ERRORS = {"accuracy": "error", "average_precision": "1 - mAP"}  # what is 1 minus a log
 WATCHED = "test or held out"
-TRAINING_LINE: dict[str, Any] = {"linewidth": 1.1, "linestyle": (0, (3.2, 1.4))}
+TRAINING_LINE: dict[str, Any] = {"linewidth": 1.1, "linestyle": (0, (3.2, 1.4)), "markerfacecolor": PAPER}
 WATCHED_LINE: dict[str, Any] = {"linewidth": 2.3, "linestyle": "-"}
 LONG, EARLY = 10, 5  # the y axis of LONG epochs or more need not reach what is only in the first 1/EARLY of them
-WIDTH, HEIGHT = 7.7, 4.5  # inches; 1,000 pixels
-PANELS_A_ROW = 3
+PANELS_A_ROW = 2
+LOSS_HEIGHT = 2.1  # inches of a row of losses
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,12 @@ class Curve:
     style: Mapping[str, Any]
 
 
+@styled
 def draw_curves(
     runs: Mapping[str, Metrics],
     networks: Mapping[str, str] | None = None,
     log: str = "accuracy",
-    bands: bool = False,
+    seeds: Mapping[str, str] | None = None,
     published: Mapping[str, Any] | None = None,
     panels: Panels | None = None,
     watched: str = WATCHED,
@@ -48,15 +49,16 @@ def draw_curves(
     """A matplotlib figure: training error thin and dashed, error of the `watched` images bold, by epoch, in per cent:
     1 - `log`. Curves are labelled at their ends with the last error, or in a legend if there are many.
 
-    Runs of one of `networks` (name of the run to name of the network) share a colour. With `bands` they are one curve,
-    their mean, in a band of one standard deviation either way. `published` errors of networks, in per cent, are marks
-    at the right edge; what is no number, such as "fail", is left out. `panels` (each network to its panel and its label
-    there) puts networks into panels with the same axes, in which equal labels have one colour.
+    Runs of one of `networks` (name of the run to name of the network) share a colour. Runs that `seeds` gives one name
+    are one curve of that name, their mean, in a band of one standard deviation either way. `published` errors of
+    networks, in per cent, are marks at the right edge; what is no number, such as "fail", is left out. `panels` (each
+    network to its panel and its label there) puts networks into panels with the same axes, in which equal labels have
+    one colour.
     """
-    from reskeras.report.figures import add_legend
-    from reskeras.report.labels import BAND, MARK, MOST_DIRECT, add_key, label_ends, make_room, mark_published
+    from reskeras.report.labels import MOST_DIRECT, label_ends, make_room, mark_published
+    from reskeras.report.legends import add_key, add_legend
 
-    curves = _curves(runs, networks or {}, bands, panels)
+    curves = _curves(runs, networks or {}, seeds, panels)
     figure, axes = _panels(list(dict.fromkeys(curve.panel for curve in curves)) or [""], ERRORS[log])
     ends: dict[str, list[End]] = {panel: [] for panel in axes}
     marks: dict[str, dict[str, tuple[float, str]]] = {panel: {} for panel in axes}
@@ -71,29 +73,29 @@ def draw_curves(
         gutter = mark_published(axis, list(marks[panel].values()))
         if direct:
             label_ends(axis, ends[panel], gutter, columns)
-    if direct:
-        make_room(figure, [end for inside in ends.values() for end in inside], columns)
-    else:
-        add_legend(list(axes.values()))
     trained = any(log in epoch for epochs in runs.values() for epoch in epochs)
-    key = {**({"training": TRAINING_LINE} if trained else {}), watched: WATCHED_LINE}
+    key = _sides(runs, watched)
+    if not trained:
+        del key["training"]
     if any(len(curve.runs) > 1 for curve in curves):
-        key["± standard deviation"] = BAND
+        key[DEVIATION] = BAND
     if any(marks.values()):
         key["published, another protocol"] = MARK
-    add_key(figure, key)
+    if direct:
+        make_room(figure, ends.values(), columns)
+        add_key(figure, key)
+    else:
+        add_legend(list(axes.values()), key)
     return figure
 
 
 def _curves(
-    runs: Mapping[str, Metrics], networks: Mapping[str, str], bands: bool, panels: Panels | None
+    runs: Mapping[str, Metrics], networks: Mapping[str, str], seeds: Mapping[str, str] | None, panels: Panels | None
 ) -> list[Curve]:
-    """The curves of `runs`: one for each network with `bands`, else one for each run."""
-    groups: dict[str, list[str]] = {}
-    for name in runs:
-        groups.setdefault(networks.get(name, name) if bands else name, []).append(name)
+    """The curves of `runs`: one for each name in `seeds`, or each run."""
+    groups = grouped(runs, seeds)
     of = {group: networks.get(names[0], names[0]) for group, names in groups.items()}
-    styles = line_styles(groups, of, panels)
+    styles = line_styles(groups, {**networks, **of}, panels)
     alone = {network for network in of.values() if list(of.values()).count(network) == 1}
     return [
         Curve(
@@ -109,24 +111,23 @@ def _curves(
 
 def _panels(titles: Sequence[str], what: str) -> tuple[Any, dict[str, Axes]]:
     """A figure of axes by title, with shared limits."""
-    from reskeras.report.figures import Figure, open_axes, whole_numbers
-    from reskeras.report.labels import SIZE
+    from reskeras.report.figures import Figure, whole_numbers
 
     columns = min(len(titles), PANELS_A_ROW)
     rows = math.ceil(len(titles) / columns)
-    figure = Figure(max(WIDTH, 3.6 * columns), HEIGHT * rows)
+    figure = Figure(WIDTH, HEIGHT * rows)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axis in grid.flat:
         whole_numbers(axis.xaxis)
-        axis.tick_params(labelsize=SIZE - 1, labelbottom=True)
-        axis.set_xlabel("epoch", fontsize=SIZE)
+        axis.tick_params(labelbottom=True)
+        axis.set_xlabel("epoch")
     for axis in grid.flat[len(titles) :]:
         axis.set_axis_off()
     for axis in grid[:, 0]:
-        axis.set_ylabel(f"{what} (%)", fontsize=SIZE)
+        axis.set_ylabel(f"{what} (%)")
     axes = dict(zip(titles, grid.flat, strict=False))
     for title, axis in axes.items():
-        open_axes(axis, title)
+        axis.set_title(title)
     return figure, axes
 
 
@@ -158,32 +159,53 @@ def _limits(axes: Sequence[Axes], published: Sequence[float]) -> None:
     axes[0].set_xlim(*((first, last) if last > first else (first - 0.5, last + 0.5)))
 
 
-def draw_losses(runs: Mapping[str, Metrics], losses: Sequence[str]) -> Any:
+@styled
+def draw_losses(
+    runs: Mapping[str, Metrics],
+    losses: Sequence[str],
+    networks: Mapping[str, str] | None = None,
+    seeds: Mapping[str, str] | None = None,
+) -> Any:
     """A matplotlib figure: the sum of a detector's `losses`, each of them, and where it was measured the mAP in per
-    cent; training thin, watched images bold."""
-    from reskeras.report.figures import Figure, add_legend, open_axes, whole_numbers
-    from reskeras.report.labels import add_key
+    cent; training thin, watched images bold. `networks` and `seeds` as in `draw_curves`."""
+    from reskeras.report.figures import Figure, whole_numbers
+    from reskeras.report.legends import add_key
 
     titles = {"loss": "total", **{name: name.replace("_", " ") for name in losses}}
     if any("val_average_precision" in row for rows in runs.values() for row in rows):
         titles["average_precision"] = "mAP (%)"
-    figure, styles = Figure(8.5, 7.2), line_styles(runs)
-    axes = figure.subplots(-(-len(titles) // 2), 2, sharex=True, squeeze=False).flat
+    networks, groups, rows_of_axes = networks or {}, grouped(runs, seeds), -(-len(titles) // 2)
+    of = {group: networks.get(names[0], names[0]) for group, names in groups.items()}
+    styles = line_styles(groups, {**networks, **of})
+    figure = Figure(WIDTH, LOSS_HEIGHT * rows_of_axes + 0.3)
+    axes = figure.subplots(rows_of_axes, 2, sharex=True, squeeze=False).flat
     for axis, (name, title) in zip(axes, titles.items(), strict=False):
         scaled = float if name != "average_precision" else _percent
-        for run, rows in runs.items():
-            _pair(axis, [rows], name, scaled, styles[run])
-        open_axes(axis, title)
+        for group, names in groups.items():
+            _pair(axis, [runs[each] for each in names], name, scaled, styles[group])
+        axis.set_title(title)
         whole_numbers(axis.xaxis)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.08 * axis.dataLim.y1 if axis.dataLim.y1 > 0 else 1.0)
         axis.tick_params(labelbottom=True)
     for axis in axes[len(titles) :]:
         axis.set_axis_off()
-    axes[len(titles) - 1].set(xlabel="epoch")
-    if len(runs) > 1:
-        add_legend(axes[0])
-    add_key(figure, {"training": TRAINING_LINE, WATCHED: WATCHED_LINE})
+    for axis in axes[max(len(titles) - 2, 0) : len(titles)]:
+        axis.set_xlabel("epoch")
+    told = {style["label"]: {**WATCHED_LINE, **_of_line(style)} for style in styles.values() if style["label"] != "_"}
+    bands = {DEVIATION: BAND} if len(groups) < len(runs) else {}
+    add_key(figure, {**(told if len(runs) > 1 else {}), **_sides(runs, WATCHED), **bands})
     return figure
+
+
+def _sides(runs: Mapping[str, Metrics], watched: str) -> dict[str, Mapping[str, Any]]:
+    """The key of training and watched images: lines, which after one epoch are dots."""
+    dots = {"marker": "o"} if max((len(rows) for rows in runs.values()), default=0) == 1 else {}
+    return {"training": {**TRAINING_LINE, **dots}, watched: {**WATCHED_LINE, **dots}}
+
+
+def _of_line(style: Mapping[str, Any]) -> dict[str, Any]:
+    """What a key shows of a line's style."""
+    return {key: style[key] for key in ("color", "marker", "alpha") if key in style}
 
 
 def _pair(

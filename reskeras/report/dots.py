@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reskeras.report.styles import Panels, line_styles
+from reskeras.report.styles import MARK, WIDTH, Panels, line_styles, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WIDTH, ROW, REST = 7.7, 0.34, 1.5  # inches: of the figure, for each row, and above and below them
-DOT: dict[str, Any] = {"marker": "o", "markersize": 6.5, "markeredgewidth": 0, "linestyle": "none", "alpha": 0.75}
+ROW, REST = 0.36, 1.1  # inches: for each row, and above and below them
+DOT: dict[str, Any] = {"marker": "o", "markersize": 7, "markeredgewidth": 0, "linestyle": "none", "alpha": 0.75}
 MEAN: dict[str, Any] = {"marker": "|", "markersize": 17, "markeredgewidth": 1.6, "linestyle": "none"}
 
 
@@ -26,13 +26,14 @@ class Dots:
     published: Mapping[str, float]
 
 
+@styled
 def draw_dots(measures: Sequence[Dots], rows: Sequence[str], panels: Panels | None = None) -> Any:
     """A matplotlib figure: `rows` below each other, the measures side by side, each on its own scale; means are bars.
 
     Colours are those that the rows have as networks of `draw_curves`, with the same `panels`.
     """
-    from reskeras.report.figures import Figure, open_axes
-    from reskeras.report.labels import MARK, SIZE, add_key
+    from reskeras.report.figures import Figure
+    from reskeras.report.legends import add_key
 
     styles = line_styles(rows, panels=panels and {row: panels.get(row, ("", row)) for row in rows})
     figure = Figure(WIDTH, REST + ROW * len(rows))
@@ -40,11 +41,10 @@ def draw_dots(measures: Sequence[Dots], rows: Sequence[str], panels: Panels | No
     for axis, measure in zip(grid, measures, strict=True):
         for place, row in enumerate(rows):
             _draw_row(axis, place, measure.values.get(row, ()), measure.published.get(row), styles[row]["color"])
-        open_axes(axis, measure.title)
-        axis.set_xlabel("%", fontsize=SIZE)
-        axis.tick_params(labelsize=SIZE - 1)
+        axis.set_title(measure.title)
+        axis.set_xlabel("%")
         axis.margins(x=0.12)
-    grid[0].set_yticks(range(len(rows)), rows, fontsize=SIZE)
+    grid[0].set_yticks(range(len(rows)), rows)
     grid[0].set_ylim(len(rows) - 0.5, -0.5)
     key = {"a seed": DOT}
     if any(len(values) > 1 for measure in measures for values in measure.values.values()):
@@ -56,8 +56,6 @@ def draw_dots(measures: Sequence[Dots], rows: Sequence[str], panels: Panels | No
 
 
 def _draw_row(axis: Axes, place: int, values: Sequence[float], published: float | None, colour: str) -> None:
-    from reskeras.report.labels import MARK
-
     axis.plot(values, [place] * len(values), color=colour, **DOT)
     if len(values) > 1:
         axis.plot([statistics.fmean(values)], [place], color=colour, **MEAN)

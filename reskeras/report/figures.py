@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure as MatplotlibFigure
@@ -19,23 +18,13 @@ from matplotlib.ticker import FixedFormatter, Formatter, FuncFormatter, LogForma
 
 from reskeras.files import atomic_file
 from reskeras.report.fonts import drawable, shortened
-from reskeras.report.labels import BAND, CHARACTER, EndLabel, spread_labels
+from reskeras.report.labels import EndLabel, spread_labels
+from reskeras.report.legends import LONGEST_NAME
+from reskeras.report.styles import BAND, CHARACTER, HEIGHT, LINE, WIDTH, plot_style
+from reskeras.report.titles import fit_title
 
 KINDS = ("png", "svg")
-DOTS_PER_INCH = 130
-LONGEST_NAME = 36  # characters of a tick's or a legend's label
-MOST_INSIDE, ROWS_BESIDE = 6, 16  # labels of a legend
-SMALL = 9  # font of legends
 POINTS = 9  # markers on a line
-# override a user's matplotlibrc; the salt makes SVG files reproducible
-SETTINGS: dict[Any, Any] = {
-    "text.parse_math": False,
-    "text.usetex": False,
-    "svg.hashsalt": "reskeras",
-    "svg.fonttype": "path",
-    "savefig.dpi": "figure",
-    "savefig.bbox": None,
-}
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -43,19 +32,13 @@ class Figure(MatplotlibFigure):
     """A figure whose texts are shown literally: no mathtext between dollar signs, no control characters, no boxes for
     missing glyphs; names that are too long have their middle replaced by an ellipsis."""
 
-    def __init__(self, width: float, height: float, **keywords: Any):
-        """A figure of that many inches."""
-        with rc_context(SETTINGS):
-            super().__init__(**{"figsize": (width, height), "dpi": DOTS_PER_INCH, "layout": "constrained", **keywords})
-
-    def subplots(self, *arguments: Any, **keywords: Any) -> Any:
-        """As matplotlib's, unaffected by the user's text settings."""
-        with rc_context(SETTINGS):
-            return super().subplots(*arguments, **keywords)
+    def __init__(self, width: float = WIDTH, height: float = HEIGHT, **keywords: Any):
+        """A figure of that many inches; to be made and filled by a function that is `styled`."""
+        super().__init__(**{"figsize": (width, height), "layout": "constrained", **keywords})
 
     def draw(self, renderer: Any) -> None:
         """Draw on a renderer; every way of saving a figure calls this."""
-        with rc_context(SETTINGS):
+        with plot_style():
             for axes in self.axes:
                 for axis in (axes.xaxis, axes.yaxis):
                     _plain_ticks(axis)
@@ -63,17 +46,20 @@ class Figure(MatplotlibFigure):
             for text in self.findobj(Text):
                 limit = LONGEST_NAME if id(text) in labels else self._room(text)
                 _plain(text, limit)
-            if (engine := self.get_layout_engine()) and any(axes.findobj(EndLabel) for axes in self.axes):
-                engine.execute(self)  # labels are spread over the height that their axes get
+            if engine := self.get_layout_engine():
+                engine.execute(
+                    self
+                )  # labels are spread over the height that their axes get, titles fitted to the width
             for axes in self.axes:
                 spread_labels(axes, renderer)
+                fit_title(axes, renderer)
             super().draw(renderer)
 
     def savefig(self, fname: Any, **keywords: Any) -> None:
         """As matplotlib's, but reproducible: the same figure gives the same bytes."""
         dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
         kind = keywords.get("format") or Path(str(fname)).suffix[1:].lower()
-        with rc_context(SETTINGS):
+        with plot_style():
             super().savefig(fname, **{"metadata": dates.get(kind), **keywords})
 
     def _room(self, text: Text) -> int:
@@ -107,7 +93,7 @@ def plot_line(axis: Axes, x: Iterable[float], y: Iterable[float | None], **style
     if marker := style.get("marker"):
         alone = sorted({*alone, *range(0, len(heights), math.ceil(len(heights) / POINTS))}) if heights else []
     if alone:
-        size = 3 + style.get("linewidth", 1.0)
+        size = 3 + style.get("linewidth", LINE)
         style = {"markersize": size, "markevery": alone, **style, "marker": marker or "o"}
     [line] = axis.plot(list(x), heights, **style)
     return line
@@ -128,41 +114,26 @@ def plot_band(axis: Axes, x: Sequence[float], runs: Sequence[Sequence[float | No
     return line
 
 
-def open_axes(axes: Axes, title: str = "") -> None:
-    """A title at the left, a light grid, and a frame without its upper and right side."""
-    axes.set_title(title, fontsize=12, fontweight="bold", loc="left")
-    axes.grid(alpha=0.25, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def add_legend(axes: Axes | Sequence[Axes]) -> None:
-    """Add a legend of the labelled lines: inside the plot if there are few, else beside the axes on a wider figure."""
-    several = [axes] if isinstance(axes, Axes) else list(axes)
-    handles: list[Any] = [handle for axis in several for handle in axis.get_legend_handles_labels()[0]]
-    labels: list[str] = [label for axis in several for label in axis.get_legend_handles_labels()[1]]
-    if len(labels) <= MOST_INSIDE and max(map(len, labels), default=0) <= LONGEST_NAME:
-        several[0].legend(handles, labels, frameon=False, fontsize=SMALL)
-        return
-    figure = cast(MatplotlibFigure, several[0].figure)  # no plot here has subfigures
-    columns = -(-len(labels) // ROWS_BESIDE)
-    longest = min(max(map(len, labels)), LONGEST_NAME)
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(width + columns * (0.7 + longest * CHARACTER * SMALL / 72), height)
-    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=SMALL, ncols=columns)
-
-
-def log_where_wide(axis: Axes, values: Iterable[float], most: float = 10.0) -> None:
-    """Use a logarithmic y axis for `values`, before they are plotted, if all are positive and the largest is more than
-    `most` times the smallest."""
-    known = [value for value in values if math.isfinite(value)]
-    if known and min(known) > 0 and max(known) > most * min(known):
+def log_where_positive(axis: Axes, values: Iterable[float]) -> None:
+    """Use a logarithmic y axis for `values`, before they are plotted, unless one is not positive."""
+    if all(value > 0 for value in values if math.isfinite(value)):
         axis.set_yscale("log")
+
+
+def round_limits(axis: Axes) -> None:
+    """End a logarithmic y axis, after all is plotted, at 1, 2, 3 or 5 times a power of ten: labelled ticks enclose
+    the values."""
+    low, high = axis.dataLim.intervaly
+    if axis.get_yscale() != "log" or not 0 < low <= high < math.inf:
+        return
+    steps = np.outer(10.0 ** np.arange(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2), (1, 2, 3, 5))
+    steps = steps.ravel()
+    axis.set_ylim(steps[steps < low * 0.999].max(), steps[steps > high * 1.001].min())
 
 
 def whole_numbers(axis: Axis) -> None:
     """Put ticks at whole numbers only, as for epochs and layers."""
-    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1, steps=[1, 2, 2.5, 5, 10]))
 
 
 def _plain(text: Text, limit: int) -> None:
@@ -172,7 +143,10 @@ def _plain(text: Text, limit: int) -> None:
         lines = text.get_text().split("\n") if isinstance(text, EndLabel) else [text.get_text()]
         written = [drawable(line) for line in lines]
         text.set_text("\n".join(shortened(line, limit) for line, _ in written))
-        text.set_fontfamily(list(dict.fromkeys(family for _, families in written for family in families)))
+        families = list(dict.fromkeys(family for _, those in written for family in those))
+        text.set_fontfamily(families)
+        if len(families) > 1:
+            text.set_fontweight("normal")  # the only weight that all are known to have; matplotlib would warn
 
 
 def _plain_ticks(axis: Axis) -> None:

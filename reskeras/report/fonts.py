@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
+from itertools import accumulate
 from typing import Any
+
+from rich.cells import cell_len
 
 from reskeras.printable import printable
 
@@ -51,11 +54,17 @@ def picture_font(texts: Iterable[str], size: int) -> tuple[dict[str, str], Any]:
 
 
 def shortened(text: str, most: int) -> str:
-    """`text`, with its middle replaced by an ellipsis if it is longer than `most` characters."""
-    if len(text) <= most:
+    """`text`, with its middle replaced by an ellipsis if it is wider than `most` usual characters; Chinese and Japanese
+    ones are as wide as two."""
+    if cell_len(text) <= most:
         return text
-    head = (most - 1) * 2 // 3
-    return f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"
+    head = _beginning(text, (most - 1) * 2 // 3)
+    return f"{head}…{_beginning(text[::-1], most - 1 - cell_len(head))[::-1]}"
+
+
+def _beginning(text: str, most: int) -> str:
+    widths = accumulate(map(cell_len, text))
+    return text[: sum(width <= most for width in widths)]
 
 
 def _escaped(character: str) -> str:

@@ -9,6 +9,7 @@ from reskeras.plans import operations as op
 from reskeras.plans.merges import RESIDUAL, STREAM, Concat, ScaledAdd
 from reskeras.plans.nodes import Fork, Node, Sequence
 from reskeras.plans.operation import changes_shape
+from reskeras.report.styles import INK, LINES, PAPER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +21,6 @@ SIDE_GAP, ROUND = 0.2, 0.16  # between branches; radius of a shortcut's corners
 BESIDE = 0.35  # from a merge to what is written beside it, clear of the strips on the axis
 BOX_FONT, STRIP_FONT = 6.5, 5.5
 CHARACTER = 0.0096  # inches of a character for each point of font size, DejaVu Sans
-LINE, INK = "#333333", "#111111"
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Pen:
 
     def __init__(self, axes: Axes) -> None:
         self.axes = axes
-        self.fill = "white"
+        self.fill = PAPER
 
     def sequence(self, nodes: Sequence, x: float, y: float) -> float:
         """Draw nodes downwards from (x, y); returns the y of their end."""
@@ -125,7 +125,7 @@ class Pen:
             vertices += [enter, corner, leave]
             codes += [Path.LINETO, Path.CURVE3, Path.CURVE3]
         path = Path([*vertices, points[-1]], [*codes, Path.LINETO])
-        style = {"color": LINE, "linewidth": 0.7, "zorder": 2, **style}
+        style = {"color": LINES, "linewidth": 0.7, "zorder": 2, **style}
         self.axes.add_patch(
             FancyArrowPatch(
                 path=path,
@@ -142,7 +142,7 @@ class Pen:
         """Draw a box with the middle of its top edge at (x, y)."""
         from matplotlib.patches import FancyBboxPatch
 
-        style = {"edgecolor": LINE, "linewidth": 0.6, "zorder": 3, **style}
+        style = {"edgecolor": LINES, "linewidth": 0.6, "zorder": 3, **style}
         shape = f"round,pad=0,rounding_size={rounded}" if rounded else "square,pad=0"
         self.axes.add_patch(FancyBboxPatch((x - width / 2, y), width, height, boxstyle=shape, facecolor=fill, **style))
 
@@ -151,7 +151,7 @@ class Pen:
         top, width = y + (BOX_GAP if boxed else STRIP_GAP), room.left + room.right
         self.line([(x, y), (x, top)], arrow=boxed)
         if boxed:
-            fill = self.fill if isinstance(node, op.Conv) else "white"
+            fill = self.fill if isinstance(node, op.Conv) else PAPER
             self.box(x, top, width, BOX_HEIGHT, fill, rounded=0.06 if "pool" in node.kind else 0.0)
         else:
             self.box(x, top, width, STRIP_HEIGHT, node.fill, linewidth=0.4, rounded=0.03)
@@ -188,10 +188,10 @@ class Pen:
         from matplotlib.patches import Circle
 
         if fork.merge == Concat():
-            self.box(x, y - RADIUS, 0.6, 2 * RADIUS, "white", rounded=0.05, zorder=4)
+            self.box(x, y - RADIUS, 0.6, 2 * RADIUS, PAPER, rounded=0.05, zorder=4)
             self.text(x, y, "concat", STRIP_FONT)
             return
-        self.axes.add_patch(Circle((x, y), RADIUS, facecolor="white", edgecolor=LINE, linewidth=0.8, zorder=4))
+        self.axes.add_patch(Circle((x, y), RADIUS, facecolor=PAPER, edgecolor=LINES, linewidth=0.8, zorder=4))
         self.text(x, y, fork.merge.symbol, 8)
         if isinstance(fork.merge, ScaledAdd) and fork.is_residual:
             shortcut, residual = fork.merge.factors

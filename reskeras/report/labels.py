@@ -1,35 +1,25 @@
-"""Direct labels at the ends of lines in place of a legend, marks of published figures, and the key of line styles."""
+"""Direct labels at the ends of lines in place of a legend, and marks of published figures."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import ScaledTranslation
+from rich.cells import cell_len
 
 from reskeras.report.fonts import drawable, shortened
+from reskeras.report.styles import CHARACTER, MARK, SIZE
 
 MOST_DIRECT = 12  # labels at one axis; more are a legend
 LONGEST_DIRECT = 28  # characters of a name
-SIZE = 11  # font of labels, points; 8 pixels where a figure of 7.7 inches is 390 pixels wide
-CHARACTER = 0.56  # width of a usual character, as a share of the font's size
-ROOM = 1.35  # inches that a figure has for labels without being widened
-GREY = "#444444"  # of a key's lines, which stand for those of any colour
-MARK: dict[str, Any] = {
-    "marker": "D",
-    "markersize": 7.0,
-    "markerfacecolor": "none",
-    "markeredgewidth": 1.5,
-    "linestyle": "none",
-}
-BAND: dict[str, Any] = {"alpha": 0.2, "linewidth": 0}
+MOST_STACKED, LONGEST_BESIDE = 6, 16  # up to so many labels, with more characters each, are of two lines
+ROOM = 1.6  # inches that a figure has for labels without being widened
 
 
 @dataclass(frozen=True)
@@ -42,10 +32,10 @@ class End:
     x: float
     y: float | None
 
-    def lines(self, columns: int) -> list[str]:
-        """Name and final figure; below each other beside one of several columns of axes."""
+    def lines(self, stacked: bool) -> list[str]:
+        """Name and final figure, below each other if `stacked`."""
         name = shortened(drawable(self.name)[0], LONGEST_DIRECT)
-        return [name, self.figure] if columns > 1 and self.figure else [f"{name} {self.figure}".strip()]
+        return [name, self.figure] if stacked and self.figure else [f"{name} {self.figure}".strip()]
 
 
 class EndLabel(Annotation):
@@ -62,9 +52,16 @@ def end_of(name: str, line: Line2D, figure: str = "") -> End:
     )
 
 
+def stacked(ends: Sequence[End], columns: int = 1) -> bool:
+    """Whether the labels of one of several `columns` of axes have two lines: name and figure."""
+    longest = max((cell_len(line) for end in ends for line in end.lines(False)), default=0)
+    return columns > 1 or (len(ends) <= MOST_STACKED and longest > LONGEST_BESIDE)
+
+
 def label_ends(axes: Axes, ends: Sequence[End], gutter: float = 0.0, columns: int = 1) -> None:
     """Label lines at the right of `axes`, one of several `columns`, `gutter` points away, joined to their ends by thin
     lines."""
+    two = stacked(ends, columns)
     figure: Any = axes.figure
     right = axes.transAxes + ScaledTranslation((gutter + 11) / 72, 0, figure.dpi_scale_trans)
     for end in ends:
@@ -77,7 +74,7 @@ def label_ends(axes: Axes, ends: Sequence[End], gutter: float = 0.0, columns: in
         }
         axes.add_artist(
             EndLabel(
-                "\n".join(end.lines(columns)),
+                "\n".join(end.lines(two)),
                 xy=(end.x, end.y or 0.0),
                 xytext=(1.0, 0.0),
                 textcoords=right,
@@ -91,9 +88,10 @@ def label_ends(axes: Axes, ends: Sequence[End], gutter: float = 0.0, columns: in
         )
 
 
-def make_room(figure: Any, ends: Sequence[End], columns: int = 1) -> None:
-    """Widen a figure of `columns` of axes if the labels of each are wide."""
-    widest = max((len(line) for end in ends for line in end.lines(columns)), default=0) * CHARACTER * SIZE / 72
+def make_room(figure: Any, ends: Iterable[Sequence[End]], columns: int = 1) -> None:
+    """Widen a figure of `columns` of axes if the labels of any of these, `ends`, are wide."""
+    lines = (line for labels in ends for end in labels for line in end.lines(stacked(labels, columns)))
+    widest = max(map(cell_len, lines), default=0) * CHARACTER * SIZE / 72
     width, height = figure.get_size_inches()
     figure.set_size_inches(width + columns * max(widest - ROOM, 0.0), height)
 
@@ -155,23 +153,3 @@ def mark_published(axes: Axes, marks: Sequence[tuple[float, str]]) -> float:
             [1.0], [value], transform=axes.get_yaxis_transform() + shift, clip_on=False, color=colour, zorder=3, **MARK
         )
     return 9.0 * len(columns)
-
-
-def add_key(figure: Any, entries: Mapping[str, Mapping[str, Any]]) -> None:
-    """Explain the styles that `entries` name, below the axes: of lines, or `BAND`."""
-    handles: list[Any] = [
-        Patch(facecolor=GREY, **style) if style is BAND else Line2D([], [], color=GREY, **style)
-        for style in entries.values()
-    ]
-    width = sum(len(text) * CHARACTER * SIZE / 72 + 0.65 for text in entries)
-    rows = math.ceil(width / figure.get_size_inches()[0])
-    figure.legend(
-        handles,
-        list(entries),
-        loc="outside lower center",
-        frameon=False,
-        fontsize=SIZE,
-        ncols=math.ceil(len(handles) / rows),
-        handlelength=2.2,
-        columnspacing=1.6,
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,9 @@ PLOTS = {
 }
 
 
-def networks_by_plan(plans: Mapping[str, Plan]) -> dict[str, str]:
-    """The network of each run, named after the first run with an equal plan."""
-    first: list[tuple[Plan, str]] = []
+def networks_by_plan(plans: Mapping[str, Any]) -> dict[str, str]:
+    """The network of each run, named after the first run with an equal plan, of whatever task."""
+    first: list[tuple[Any, str]] = []
     found = {}
     for name, plan in plans.items():
         found[name] = next((known for each, known in first if each == plan), name)
@@ -37,7 +38,7 @@ def curves_of(
     metrics: Mapping[str, Sequence[Mapping[str, Any]]],
     networks: Mapping[str, str],
     log: str = "accuracy",
-    bands: bool = False,
+    seeds: Mapping[str, str] | None = None,
     published: Mapping[str, Any] | None = None,
     panels: Panels | None = None,
     watched: str = WATCHED,
@@ -46,13 +47,16 @@ def curves_of(
     known = {name: rows for name, rows in metrics.items() if rows}
     if not known:
         return None
-    figure = draw_curves(known, networks, log, bands, published, panels, watched)
+    figure = draw_curves(known, networks, log, seeds, published, panels, watched)
     trained = any(log in epoch for rows in known.values() for epoch in rows)
     return plot("Training and test error" if trained else "Test error", figure, curves_in_words(known, log, published))
 
 
 def analysis_plots(
-    analyses: Mapping[str, Analysis], networks: Mapping[str, str], bands: bool = False, panels: Panels | None = None
+    analyses: Mapping[str, Analysis],
+    networks: Mapping[str, str],
+    seeds: Mapping[str, str] | None = None,
+    panels: Panels | None = None,
 ) -> Iterator[Plot]:
     """Plots of analyses, overlaid, as `draw_analyses` draws them."""
     if not analyses:
@@ -64,7 +68,7 @@ def analysis_plots(
     )
     taps = dict.fromkeys(each.tap for found in analyses.values() for each in found.responses)
     images = next(iter(analyses.values())).images
-    for key, figure in draw_analyses(analyses, networks, bands, panels).items():
+    for key, figure in draw_analyses(analyses, networks, seeds, panels).items():
         caption = f"Responses are measured {' or '.join(taps)}; {images:,} test images." if key == "responses" else ""
         yield plot(PLOTS[key], figure, f"{PLOTS[key]}, one line per network. {words}.", caption)
 
@@ -79,7 +83,7 @@ def networks_of(plans: Mapping[str, Plan], noun: str = "Network", note: str = ""
         total = plan.complexity()
         yield drawing(
             f"{noun} {name}",
-            lambda path, plan=plan, name=name: draw(plan, name, path),
+            partial(draw, plan, name),
             f"The {noun.lower()} {name} drawn stage by stage: {plan.weighted_layers()} weighted layers, from "
             f"{plan.input_shape} to {plan.output_shape[0]} classes.",
             f"{total.parameters:,} parameters, {total.multiply_adds:,} multiply-adds per image. {note}".rstrip(),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 LARGEST_SVG = 400_000  # bytes; larger plots are embedded as PNG
+LARGE = 800  # pixels; what is narrower can be read on a phone
 THUMBNAIL = 96  # pixels
 QUALITY = 88  # of JPEGs
 
@@ -52,11 +54,17 @@ class Image:
 
 @dataclass(frozen=True)
 class Plot:
-    """One figure, as wide as the page."""
+    """One figure of that `width` in pixels; as wide as the page if that is less, except on phones if it is `large`."""
 
     title: str
     image: Image
+    width: int
     kind: str = "plot"
+
+    @property
+    def large(self) -> bool:
+        """Whether its texts are too small to read at the width of a phone."""
+        return self.width > LARGE
 
 
 @dataclass(frozen=True)
@@ -83,23 +91,30 @@ class Page:
 
 
 def plot(title: str, figure: Any, alt: str, caption: str = "") -> Plot:
-    """A matplotlib figure as a section."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="svg")  # the same plot gives the same page
-    if stream.tell() > LARGEST_SVG:
+    """A matplotlib figure as a section: SVG, or PNG where that is too large."""
+
+    def draw(kind: str) -> bytes:
         stream = io.BytesIO()
-        figure.savefig(stream, format="png")
-        return Plot(title, Image(data_uri(stream.getvalue(), "image/png"), alt, caption))
-    return Plot(title, Image(data_uri(stream.getvalue(), "image/svg+xml"), alt, caption))
+        figure.savefig(stream, format=kind)  # the same plot gives the same page
+        return stream.getvalue()
+
+    return _embedded(title, draw, alt, caption)
 
 
-def drawing(title: str, draw: Any, alt: str, caption: str = "") -> Plot:
+def drawing(title: str, draw: Callable[[Path], Path], alt: str, caption: str = "") -> Plot:
     """The file that `draw` writes to a given path, as a section: SVG, or PNG where that is too large."""
     with TemporaryDirectory() as folder:
-        path = draw(Path(folder) / "drawing.svg")
-        if path.stat().st_size <= LARGEST_SVG:
-            return Plot(title, Image(data_uri(path.read_bytes(), "image/svg+xml"), alt, caption))
-        return Plot(title, Image(data_uri(draw(Path(folder) / "drawing.png").read_bytes(), "image/png"), alt, caption))
+        return _embedded(title, lambda kind: draw(Path(folder) / f"drawing.{kind}").read_bytes(), alt, caption)
+
+
+def _embedded(title: str, draw: Callable[[str], bytes], alt: str, caption: str) -> Plot:
+    """What `draw` makes of a format, as a section."""
+    data, kind = draw("svg"), "image/svg+xml"
+    points = re.search(rb'<svg [^>]*\bwidth="([\d.]+)pt"', data)
+    width = round(float(points[1]) * 96 / 72) if points else LARGE
+    if len(data) > LARGEST_SVG:
+        data, kind = draw("png"), "image/png"
+    return Plot(title, Image(data_uri(data, kind), alt, caption), width)
 
 
 def thumbnail(pixels: np.ndarray, side: int = THUMBNAIL) -> str:

@@ -17,12 +17,13 @@ from reskeras.data.training_batch import TrainingBatch
 from reskeras.printable import printable
 from reskeras.recipes.recipe import Recipe
 from reskeras.report.fonts import shortened
+from reskeras.report.styles import QUIET, SMALL, styled
 
 ROWS, VERSIONS = 8, 6
 NORMALISED_BY = 500  # training images that the mean is measured on
 CELL = 1.35  # inches
-SMALL = 100  # pixels; below, each pixel is drawn as a square
-INK, PALE = "#222222", "#777777"
+COARSE = 100  # pixels; below, each pixel is drawn as a square
+NAMES, NOTES = SMALL, 9  # fonts, of the sheet at its own size
 
 
 def contact_sheet(path: Path, source: Source[Split], recipe: Recipe, height: int, width: int) -> None:
@@ -67,12 +68,13 @@ def _one_of_each(split: Split, classes: int) -> tuple[np.ndarray, np.ndarray]:
     return np.array([index for index, _ in found], np.int64), np.array([label for _, label in found])
 
 
+@styled
 def _draw(path: Path, source: Source[Split], originals: list, labels: np.ndarray, versions: list, mixes: bool) -> None:
     from reskeras.report.figures import Figure, save_figure
 
     rows, columns = len(originals), VERSIONS + 1
     size = versions[0][0].shape[1:3]
-    figure = Figure(CELL * (columns + 0.9), (CELL + (0.2 if mixes else 0.06)) * rows + 0.55, dpi=160, facecolor="white")
+    figure = Figure(CELL * (columns + 0.9), (CELL + (0.2 if mixes else 0.06)) * rows + 0.55, dpi=160)
     axes = figure.subplots(rows, columns, squeeze=False)
     shapes = {original.shape[:2] for original in originals}
     for row, (original, label) in enumerate(zip(originals, labels, strict=True)):
@@ -82,24 +84,26 @@ def _draw(path: Path, source: Source[Split], originals: list, labels: np.ndarray
             rotation=0,
             ha="right",
             va="center",
-            fontsize=9,
-            color=INK,
+            fontsize=NAMES,
             labelpad=8,
         )
         if len(shapes) > 1:
-            axes[row][0].set_xlabel(_side_by_side(original.shape), fontsize=6, color=PALE, labelpad=2)
+            axes[row][0].set_xlabel(_side_by_side(original.shape), fontsize=NOTES, color=QUIET, labelpad=2)
         for column, (images, targets) in enumerate(versions, 1):
             _cell(axes[row][column], images[row])
             if mixes:
-                axes[row][column].set_xlabel(_shares(targets[row], source.classes), fontsize=6, color=PALE, labelpad=2)
+                axes[row][column].set_xlabel(
+                    _shares(targets[row], source.classes), fontsize=NOTES, color=QUIET, labelpad=2
+                )
     stored = "original" if len(shapes) > 1 else f"original, {_side_by_side(*shapes)}"
     for column, title in enumerate((stored, f"augmented, {_side_by_side(size)}")):
-        axes[0][column].set_title(title, fontsize=9, color=INK, loc="left")
+        axes[0][column].set_title(title, fontsize=NAMES)
     save_figure(figure, path, "png")
 
 
 def _cell(axes: Any, image: np.ndarray) -> None:
-    small = max(image.shape[:2]) < SMALL
+    axes.grid(visible=False)
+    small = max(image.shape[:2]) < COARSE
     axes.imshow(
         image.squeeze(-1) if image.shape[-1] == 1 else image,
         cmap="gray",

@@ -18,6 +18,7 @@ from reskeras.data.source import AnySplit, Source
 from reskeras.errors import ReskerasError
 from reskeras.export.proof import Proof, read_proofs
 from reskeras.graph.load import load_model
+from reskeras.recipes.recipe import Recipe
 from reskeras.runs import RunFolder, numbered, open_run
 from reskeras.tasks.task import find_task, other_task
 
@@ -44,6 +45,26 @@ class Material:
     test: Any = None
     missing: str = ""
     source: Source | None = None
+    recipe: Recipe | None = None
+
+
+def seeds_of(runs: Sequence[Material]) -> dict[str, str]:
+    """The common name of those runs that differ in their seeds only: equal plans, recipes, and training images."""
+    groups: dict[tuple[int, str, str], list[Material]] = {}
+    plans: list[Any] = []
+    for run in runs:
+        if run.recipe is None:
+            continue
+        plans += [] if run.plan in plans else [run.plan]
+        recipe = run.recipe.model_copy(update={"seed": 0}).model_dump_json()
+        data = {name: value for name, value in run.provenance.get("data", {}).items() if name != "data_dir"}
+        groups.setdefault((plans.index(run.plan), recipe, repr(data)), []).append(run)
+    return {
+        run.name: f"{group[0].name} and {len(group) - 1} more"
+        for group in groups.values()
+        if len({run.recipe.seed for run in group if run.recipe}) == len(group) > 1
+        for run in group
+    }
 
 
 class Run(Generic[AnySplit]):
@@ -211,4 +232,5 @@ class Run(Generic[AnySplit]):
             test,
             missing,
             source,
+            None if folder.is_built else folder.recipe(),
         )

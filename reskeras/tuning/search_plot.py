@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.cells import cell_len
 
 from reskeras.printable import printable
 from reskeras.report.fonts import shortened
+from reskeras.report.styles import CHARACTER, COLOURS, PAPER, SMALL, WIDTH, styled
 from reskeras.spaces.space import Domain
 from reskeras.tuning.objective import Objective
 from reskeras.tuning.outcome import Outcome
@@ -17,9 +19,13 @@ from reskeras.tuning.search import Search
 
 COSTS = {"parameters": "parameters", "multiply_adds": "multiply-adds per image"}
 PARETO_FILE, EFFECTS_FILE = "pareto", "effects"
-COLUMNS = 3
+COLUMNS = 2
+ROW = 2.7  # inches of a row of parameters
+NUMBER = (0.1, 0.06)  # width and height of a trial's number, as shares of the axes
 LONGEST_CHOICE = 18  # characters of a choice's tick label
-DOT, FRONT = "#4c78a8", "#d1495b"
+TRIAL: dict[str, Any] = {"color": COLOURS[0], "marker": "o", "markersize": 6, "markeredgewidth": 0, "alpha": 0.6}
+FRONT: dict[str, Any] = {"color": COLOURS[1], "marker": "o", "markersize": 6, "drawstyle": "steps-post"}
+MEAN: dict[str, Any] = {"color": COLOURS[1], "linewidth": 2.2}  # of the trials with a choice
 
 
 def draw_search(search: Search) -> list[Path]:
@@ -48,49 +54,59 @@ def pareto_front(costs: Sequence[float], scores: Sequence[float], direction: str
     return front
 
 
+@styled
 def _pareto(done: Sequence[Outcome], objective: Objective, title: str) -> Any:
     from reskeras.report.figures import Figure
+    from reskeras.report.legends import add_key
 
-    figure = Figure(10, 4.2)
+    figure = Figure()
     axes = figure.subplots(1, len(COSTS), sharey=True)
     scores = [outcome.known_score for outcome in done]
     for axis, (cost, label) in zip(axes, COSTS.items(), strict=True):
         values = [outcome.figures[cost] for outcome in done]
         front = pareto_front(values, scores, objective.direction)
-        axis.scatter(values, scores, color=DOT, s=30, label="trial")
-        axis.plot(
-            [values[index] for index in front],
-            [scores[index] for index in front],
-            "o-",
-            color=FRONT,
-            drawstyle="steps-post",
-            markersize=6,
-            label="Pareto front",
-        )
-        for index in front:
-            axis.annotate(
-                done[index].trial.lstrip("0") or "0",
-                (values[index], scores[index]),
-                textcoords="offset points",
-                xytext=(5, -11),
-                fontsize=8,
-                color=FRONT,
-            )
+        axis.plot(values, scores, linestyle="none", **TRIAL)
+        axis.plot([values[index] for index in front], [scores[index] for index in front], **FRONT)
         axis.set_xlabel(label)
+        axis.margins(y=0.09)
         _logarithmic(axis)
-        axis.grid(alpha=0.25)
+        _number(axis, [(values[index], scores[index], done[index].trial) for index in front], objective.direction)
     axes[0].set_ylabel(f"{objective.name} ({'higher' if objective.direction == 'max' else 'lower'} is better)")
-    axes[0].legend(frameon=False, fontsize=9)
-    figure.suptitle(title, fontsize=11)
+    axes[0].set_title(title)
+    add_key(figure, {"trial": {**TRIAL, "linestyle": "none"}, "Pareto front, trials by number": FRONT})
     return figure
 
 
+def _number(axis: Any, front: Sequence[tuple[float, float, str]], direction: str) -> None:
+    """Number the trials of a front where no other of it can be; of numbers that would overlap, the later one."""
+    from matplotlib.patheffects import withStroke
+
+    places = axis.transAxes.inverted().transform(axis.transData.transform([(x, y) for x, y, _ in front]))
+    shown: list[int] = []
+    for index in reversed(range(len(front))):
+        if not any((abs(places[index] - places[other]) < NUMBER).all() for other in shown):
+            shown.append(index)
+    for x, y, trial in (front[index] for index in reversed(shown)):
+        axis.annotate(
+            trial.lstrip("0") or "0",
+            (x, y),
+            textcoords="offset points",
+            xytext=(5, -14 if direction == "max" else 5),
+            fontsize=SMALL,
+            color=FRONT["color"],
+            path_effects=[withStroke(linewidth=2.5, foreground=PAPER)],
+        )
+
+
+@styled
 def _effects(done: Sequence[Outcome], objective: Objective, parameters: dict[str, Domain]) -> Any:
     from reskeras.report.figures import Figure
 
     rows = -(-len(parameters) // COLUMNS)
     columns = min(COLUMNS, len(parameters))
-    figure = Figure(3.6 * columns, 2.9 * rows + 0.3)
+    labels = [_choices(domain) for domain in parameters.values()]
+    turned = max((max(map(cell_len, each), default=0) for each in labels if _turned(each)), default=0)
+    figure = Figure(WIDTH, rows * (ROW + turned * CHARACTER * SMALL / 72))
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
     for axis in axes.flat[len(parameters) :]:
         axis.axis("off")
@@ -103,31 +119,24 @@ def _effects(done: Sequence[Outcome], objective: Objective, parameters: dict[str
 
 def _effect(axis: Any, done: Sequence[Outcome], name: str, domain: Domain) -> None:
     """Plot one parameter: a dot for each trial; for choices, a line at the mean of each."""
-    axis.set_title(name, fontsize=10)
-    axis.grid(alpha=0.25)
+    from reskeras.report.figures import whole_numbers
+
+    axis.set_title(name)
     scores = np.array([outcome.known_score for outcome in done])
     if domain.choices is None:
-        axis.scatter([outcome.values[name] for outcome in done], scores, color=DOT, s=22)
+        axis.plot([outcome.values[name] for outcome in done], scores, linestyle="none", **TRIAL)
         if domain.sampling == "log":
             _logarithmic(axis)
+        elif isinstance(domain.low, int) and isinstance(domain.high, int):
+            whole_numbers(axis.xaxis)
         return
     places = np.array([list(domain.choices).index(outcome.values[name]) for outcome in done], int)
-    axis.scatter(places, scores, color=DOT, s=22, alpha=0.8)
+    axis.plot(places, scores, linestyle="none", **TRIAL)
     for place in np.unique(places):
-        axis.hlines(scores[places == place].mean(), place - 0.3, place + 0.3, color=FRONT)
+        axis.hlines(scores[places == place].mean(), place - 0.3, place + 0.3, **MEAN)
     axis.set_xlim(-0.6, len(domain.choices) - 0.4)
-    labels = [shortened(printable(_label(choice)), LONGEST_CHOICE) for choice in domain.choices]
-    turned = (
-        {}
-        if max(map(len, labels)) <= 6
-        else {
-            "ha": "right",
-            "rotation_mode": "anchor",
-            "rotation": 30 if len(labels) <= 6 else 90,
-            "va": "top" if len(labels) <= 6 else "center",
-        }
-    )
-    axis.set_xticks(range(len(labels)), labels, fontsize=8, **turned)
+    labels = _choices(domain)
+    axis.set_xticks(range(len(labels)), labels, **_turned(labels))
 
 
 def _logarithmic(axis: Any) -> None:
@@ -141,6 +150,19 @@ def _logarithmic(axis: Any) -> None:
     axis.xaxis.set_minor_formatter(NullFormatter())
     if low > 0:
         axis.set_xlim(low / 1.3, high * 1.3)
+
+
+def _choices(domain: Domain) -> list[str]:
+    """Tick labels of the choices."""
+    return [shortened(printable(_label(choice)), LONGEST_CHOICE) for choice in domain.choices or ()]
+
+
+def _turned(labels: Sequence[str]) -> dict[str, Any]:
+    """How tick labels are turned: not at all if they are short, upright if there are many."""
+    if max(map(cell_len, labels), default=0) <= 6:
+        return {}
+    few = len(labels) <= 6
+    return {"ha": "right", "rotation_mode": "anchor", "rotation": 30 if few else 90, "va": "top" if few else "center"}
 
 
 def _label(choice: Any) -> str:

@@ -120,7 +120,7 @@ def test_curves_of_several_seeds_are_their_mean_in_a_band():
         ]
         for seed, row in enumerate(accuracy)
     }
-    axis = draw_curves(runs, dict.fromkeys(runs, "net"), bands=True).axes[0]
+    axis = draw_curves(runs, seeds=dict.fromkeys(runs, "net")).axes[0]
     thin, bold = axis.lines
     np.testing.assert_allclose(thin.get_ydata(), 100 * (1 - accuracy.mean(0)))
     assert bold.get_label() == "net, 3 runs"

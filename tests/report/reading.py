@@ -1,9 +1,7 @@
-"""Pages as tests read them: as HTML, and in Chromium."""
+"""Pages as tests read them."""
 
-import shutil
 from html.parser import HTMLParser
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 VOID = {"meta", "link", "img", "br"}
 
 
@@ -21,36 +19,6 @@ class Balanced(HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
-
-
-def browser(folder, width, height=900, scheme="light"):
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for word in (
-        "headless=new",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "no-first-run",
-        "disable-sync",
-        "disable-background-networking",
-        "disable-component-update",
-        f"user-data-dir={folder}",
-    ):
-        options.add_argument(f"--{word}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500},
-    )
-    driver.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    )
-    return driver
 
 
 def parsed_page(text):

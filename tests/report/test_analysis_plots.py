@@ -38,8 +38,8 @@ def test_analyses_are_drawn_as_they_were_measured():
     )
     found = draw_analyses({"one": analysis})
     inorder, falling = (axis.lines[0].get_xydata().tolist() for axis in found["responses"].axes)
-    assert inorder == [[1, 2], [2, 3], [3, 1]]
-    assert falling == [[1, 3], [2, 2], [3, 1]]
+    np.testing.assert_allclose(inorder, [[1, 2], [2, 3], [3, 1]])
+    np.testing.assert_allclose(falling, [[1, 3], [2, 2], [3, 1]])
     removed, swapped = found["lesions"].axes
     assert removed.lines[0].get_xydata().tolist() == [[1, 50], [3, 25]]
     assert swapped.lines[0].get_xydata().tolist() == [[2, 75]]
@@ -59,8 +59,8 @@ def test_labels_say_what_is_compared():
     )
     found = draw_analyses({"one": analysis})
     assert [labels_of(axes) for axes in found["responses"].axes] == [["one"], ["one (mean 2.00)"]]
-    assert labels_of(found["lesions"].axes[0]) == ["one\nmedian 30 %"]
-    assert labels_of(found["signal"].axes[1]) == [f"one\n{analysis.depth:.1f} layers"]
+    assert labels_of(found["lesions"].axes[0]) == ["one\n(median 30 %)"]
+    assert labels_of(found["signal"].axes[1]) == [f"one ({analysis.depth:.1f} layers)"]
 
 
 def test_networks_of_different_depth_are_laid_over_each_other():
@@ -70,7 +70,7 @@ def test_networks_of_different_depth_are_laid_over_each_other():
         if name != "lesions":
             assert [line.tolist() for line in lines] == [[0, 50, 100], pytest.approx([0, 20, 40, 60, 80, 100])]
         assert {axes.get_xlim() for axes in figure.axes} == {(0, 100)}
-        assert "%" in figure.axes[0].get_xlabel()
+        assert "%" in figure.axes[-1].get_xlabel()
     removed = found["lesions"].axes[0]
     assert removed.lines[0].get_xdata().tolist() == [50, 100]
     assert removed.lines[2].get_xdata().tolist() == pytest.approx([20, 40, 60, 80, 100])
@@ -84,17 +84,18 @@ def test_networks_of_one_depth_are_drawn_by_layer():
 
 class TestBands:
     def drawn(self, *analyses):
-        return draw_analyses(dict(zip(SEEDS, analyses, strict=True)), SEEDS, bands=True)
+        return draw_analyses(dict(zip(SEEDS, analyses, strict=True)), SEEDS, seeds=SEEDS)
 
     def test_seeds_are_their_mean_in_a_band(self):
         found = self.drawn(responding("net", 2.0, 3.0, 1.5), responding("net", 4.0, 1.0, 1.5))
         inorder, falling = found["responses"].axes
-        assert inorder.lines[0].get_ydata().tolist() == [3, 2, 1.5]
-        assert falling.lines[0].get_ydata().tolist() == [3.5, 1.75, 1.25]
+        means = [np.sqrt(2 * 4), np.sqrt(3 * 1), 1.5]  # the axis is logarithmic
+        assert inorder.lines[0].get_ydata().tolist() == pytest.approx(means)
+        assert falling.lines[0].get_ydata().tolist() == pytest.approx([np.sqrt(3 * 4), np.sqrt(2 * 1.5), np.sqrt(1.5)])
         [band] = inorder.collections
         heights = band.get_paths()[0].vertices[:, 1]
-        assert heights.max() == pytest.approx(3 + np.std([2, 4], ddof=1))
-        assert heights.min() == pytest.approx(2 - np.std([3, 1], ddof=1))
+        assert heights.max() == pytest.approx(means[0] * np.exp(np.std(np.log([2, 4]), ddof=1)))
+        assert heights.min() == pytest.approx(means[1] / np.exp(np.std(np.log([3, 1]), ddof=1)))
         assert [text.get_text() for text in found["responses"].legends[0].get_texts()] == ["± standard deviation"]
         assert labels_of(inorder) == ["net"]
 
@@ -131,19 +132,46 @@ def test_panels_give_equal_labels_one_colour_and_panels_their_dashes():
     plain, residual = figures["responses"].axes[0].lines
     assert plain.get_color() == residual.get_color() == COLOURS[0]
     assert not plain.is_dashed() and residual.is_dashed()
+    assert [text.get_text() for text in figures["responses"].legends[0].get_texts()] == ["plain", "residual"]
 
 
 def test_many_networks_are_in_a_legend():
     names = [f"network {place}" for place in range(MOST_DIRECT + 1)]
     for figure in draw_analyses({name: analysed(name) for name in names}).values():
         assert not any(labels_of(axes) for axes in figure.axes)
-        assert [text.get_text() for text in laid_out(figure).legends[0].get_texts()] == names
+        assert [text.get_text() for text in laid_out(figure).legends[0].get_texts()][: len(names)] == names
 
 
-def test_responses_over_orders_of_magnitude_have_a_logarithmic_axis():
-    narrow, wide = (draw_analyses({"a": analysed("a", spread=spread)})["responses"].axes[0] for spread in (1.1, 2.0))
-    assert (narrow.get_yscale(), wide.get_yscale()) == ("linear", "log")
-    assert narrow.get_ylim()[0] == 0
+def test_responses_have_a_logarithmic_axis_unless_one_is_nothing():
+    usual, dead = responding("a", 1.0, 1.1), responding("a", 1.0, 0.0, 1.1)
+    usual, dead = (draw_analyses({"a": each})["responses"].axes[0] for each in (usual, dead))
+    assert (usual.get_yscale(), dead.get_yscale()) == ("log", "linear")
+    assert dead.get_ylim()[0] == 0
+
+
+@pytest.mark.parametrize("sizes", [(0.67, 1.0, 1.5), (0.9, 3.0), (1.0, 1.0), (0.001, 70.0)])
+def test_labelled_ticks_enclose_what_is_on_a_logarithmic_axis(sizes):
+    axes = laid_out(draw_analyses({"a": responding("a", *sizes)})["responses"]).axes[0]
+    ticks = (*axis_ticks(axes.yaxis, minor=False), *axis_ticks(axes.yaxis, minor=True))
+    labelled = [place for place, label in ticks if label]
+    low, high = axes.get_ylim()
+    assert low < min(sizes) and max(sizes) < high
+    assert any(low <= place <= min(sizes) for place in labelled) or min(sizes) < 0.01
+    assert any(max(sizes) <= place <= high * 1.001 for place in labelled) or max(sizes) > 50
+
+
+def axis_ticks(axis, minor):
+    return [
+        (tick.get_loc(), tick.label1.get_text())
+        for tick in (axis.get_minor_ticks() if minor else axis.get_major_ticks())
+    ]
+
+
+def test_what_nothing_was_measured_of_has_no_plot():
+    one = analysed("one")
+    assert len(draw_analyses({"one": one})["lesions"].axes) == 1  # removed, none swapped
+    both = replace(one, lesions=(*one.lesions, Lesion("swapped", ("unit2", "unit3"), 0.25)))
+    assert len(draw_analyses({"one": both})["lesions"].axes) == 2
 
 
 def test_a_logarithmic_axis_is_labelled_in_plain_text():

@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +20,14 @@ from reskeras.report import fonts
 from reskeras.report.analysis_plots import draw_analyses
 from reskeras.report.architecture import draw
 from reskeras.report.curves import draw_curves, draw_losses
-from reskeras.report.figures import LONGEST_NAME, Figure, save_figure
+from reskeras.report.dots import Dots, draw_dots
+from reskeras.report.figures import Figure, save_figure
 from reskeras.report.fonts import drawable, shortened
+from reskeras.report.legends import LONGEST_NAME
 from reskeras.spaces.space import Domain
 from reskeras.tasks.classification.confusion_plot import draw_confusion
 from reskeras.tasks.detection.average_precision import ClassPrecision, VocPrecision, voc_precision
+from reskeras.tasks.detection.by_map import ByMap, draw_by_map
 from reskeras.tasks.detection.drawn_boxes import Mark, draw_boxes, draw_grid
 from reskeras.tasks.detection.gains_plot import draw_gains
 from reskeras.tasks.detection.mistakes import MistakeKind, mistakes
@@ -97,7 +101,18 @@ def searched(names):
     return [search._pareto(outcomes, objective, names[0]), search._effects(outcomes, objective, {names[1]: domain})]
 
 
+def dotted(names):
+    return [draw_dots([Dots("test error", {name: [10.0, 11.0] for name in names}, {names[0]: 9.0})], list(names))]
+
+
+def by_size(names):
+    sides = np.linspace(4, 300, 40 * len(names))
+    return [draw_by_map(ByMap((4.0, 8.0), 0.5, sides, np.arange(len(sides)) % 3 - 1))]
+
+
 FIGURES = {
+    "dots": dotted,
+    "maps": by_size,
     "confusion": lambda names: [draw_confusion(evaluated(names))],
     "curves": lambda names: [draw_curves({name: rows(3) for name in names})],
     "losses": lambda names: [draw_losses({name: rows(3, ("loss", *LOSSES)) for name in names}, LOSSES)],
@@ -117,7 +132,7 @@ def test_any_name_is_drawn_as_it_is(kind, tmp_path):
             save_figure(figure, tmp_path / f"{place}.svg")
             ElementTree.parse(tmp_path / f"{place}.svg")  # control characters would make it no XML
     shown = {text.get_text().strip() for figure in FIGURES[kind](NAMES) for text in _drawn_texts(figure)}
-    assert any("US$ and AU$" in text for text in shown) or kind == "search"
+    assert any("US$ and AU$" in text for text in shown) or kind in ("search", "maps")
     assert all("\x1b" not in text and "\n" not in text and "\u202e" not in text for text in shown)
 
 
@@ -154,7 +169,10 @@ def test_the_front_that_is_drawn_goes_by_the_objectives_direction(objective, lab
     axes = search._pareto(done, read_objective([objective]), "a search").axes
     assert axes[0].get_ylabel() == label
     for axis, scale in zip(axes, (1, 10), strict=True):
-        [line] = axis.lines
+        trials, line = axis.lines
+        assert trials.get_xydata().tolist() == [
+            [scale * cost, score] for cost, score in zip(COSTS, SCORES, strict=True)
+        ]
         assert line.get_xydata().tolist() == [[scale * COSTS[place], SCORES[place]] for place in front]
         assert [text.get_text() for text in axis.texts] == list(map(str, front))
 
@@ -217,6 +235,13 @@ def test_only_one_place_makes_figures():
         assert "matplotlib.figure" not in imported and "matplotlib.pyplot" not in imported, path
 
 
+def test_only_one_place_names_colours():
+    package = Path(reskeras.__file__).parent
+    fills = {package / "plans" / "operation.py", package / "plans" / "operations.py"}  # of operations in diagrams
+    for path in {*package.rglob("*.py")} - fills - {package / "report" / "styles.py"}:
+        assert not re.findall(r"#[0-9a-fA-F]{6}\b", path.read_text("utf-8")), path
+
+
 class TestFonts:
     def test_a_character_that_no_font_has_is_an_escape(self):
         assert drawable("日本 cat", families=()) == (r"\u65e5\u672c cat", ("DejaVu Sans",))
@@ -235,7 +260,7 @@ class TestFonts:
         finally:
             fonts._characters.cache_clear()
 
-    def test_a_figure_draws_with_it(self, tmp_path, monkeypatch):
+    def test_a_figure_draws_with_it(self, tmp_path, monkeypatch, caplog):
         from matplotlib.font_manager import FontEntry, fontManager
 
         path = _font_of_blocks(tmp_path / "blocks.ttf", "日本")
@@ -259,9 +284,10 @@ class TestFonts:
         fonts._characters.cache_clear()
         try:
             figure = Figure(2, 1, layout=None)
-            figure.text(0.5, 0.5, "日日日", ha="center", va="center", fontsize=30)
+            figure.text(0.5, 0.5, "日日日", ha="center", va="center", fontsize=30, fontweight="bold")
             dark = np.asarray(Image.open(io.BytesIO(png(figure))).convert("L")) < 100
             assert dark.mean() > 0.2  # whole blocks, not the outlines of a missing glyph
+            assert not caplog.records  # of a weight that the font has not
         finally:
             fonts._characters.cache_clear()
 
@@ -310,7 +336,7 @@ def test_gains_are_what_mending_adds():
     )
     axis = draw_gains({"one": one, "other": replace(one, map_area=0.125)}).axes[0]
     assert [[bar.get_width() for bar in bars] for bars in axis.containers] == [[50, 0, 12.5], [62.5, 12.5, 25]]
-    assert [text.get_text().strip() for text in axis.texts][:3] == ["50.0  (3)", "0.0  (0)", "12.5  (1,200)"]
+    assert [text.get_text().strip() for text in axis.texts][:3] == ["50.0 (3)", "0.0 (0)", "12.5 (1,200)"]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["confused", "background", "missed"]
 
 
@@ -321,8 +347,8 @@ def test_a_choice_has_its_trials_and_their_mean():
         for place, (choice, score) in enumerate((choice, score) for choice, those in scores.items() for score in those)
     ]
     figure = search._effects(outcomes, read_objective([]), {"x": Domain(choices=["b", "a"])})
-    dots, *means = figure.axes[0].collections
-    assert sorted(dots.get_offsets().tolist()) == [[0, 0.25], [1, 0.5], [1, 0.75]]
+    [dots], means = figure.axes[0].lines, figure.axes[0].collections
+    assert sorted(dots.get_xydata().tolist()) == [[0, 0.25], [1, 0.5], [1, 0.75]]
     assert [line.get_segments()[0][0][1] for line in means] == [0.25, 0.625]
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["b", "a"]
 

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import re
 import shutil
 from dataclasses import replace
@@ -14,7 +13,8 @@ import reskeras
 from reskeras.report.page import render, write_page
 from reskeras.report.sections import Facts, Gallery, Image, Page, Table
 from reskeras_cli.main import commands
-from tests.report.reading import CHROMIUM, DRIVER, browser, parsed_page
+from tests.browser import violations
+from tests.report.reading import parsed_page
 
 HOSTILE = "<script>alert(1)</script>\"'&\x1b\u202e"
 
@@ -118,12 +118,12 @@ def test_a_suites_page_sets_published_beside_measured(tmp_path):
     assert (broken.exit_code, "is broken" in broken.stderr) == (1, True)
 
 
-@pytest.fixture(scope="module", params=[(1280, "light"), (390, "light"), (1280, "dark")], ids=str)
-def opened(request, pages, tmp_path_factory):
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("needs chromium and chromedriver")
-    os.environ["SE_OFFLINE"] = "true"
-    driver = browser(tmp_path_factory.mktemp("chromium"), request.param[0], scheme=request.param[1])
+VIEWS = [(1280, "light"), (768, "light"), (390, "light"), (1280, "dark"), (390, "dark")]
+
+
+@pytest.fixture(scope="module", params=VIEWS, ids=str)
+def opened(request, pages, chromium):
+    driver = chromium(request.param[0], scheme=request.param[1])
     driver.get(pages["one"].as_uri())
     yield driver
     driver.quit()
@@ -189,6 +189,91 @@ def contrast(one, other):
 
     high, low = sorted((luminance(one), luminance(other)), reverse=True)
     return (high + 0.05) / (low + 0.05)
+
+
+def test_axe_finds_nothing(opened):
+    assert violations(opened) == []
+
+
+def test_headings_are_in_order_and_all_is_in_landmarks(opened):
+    levels = opened.execute_script("return [...document.querySelectorAll('h1,h2,h3,h4')].map(each => each.tagName)")
+    assert levels[0] == "H1" and set(levels[1:]) == {"H2"}
+    parts = opened.execute_script("return [...document.body.children].map(each => each.tagName)")
+    assert set(parts) <= {"A", "HEADER", "MAIN", "FOOTER", "SCRIPT"}
+
+
+def test_what_is_wider_than_the_page_scrolls_by_keyboard_and_nothing_else_is_stopped_at(opened):
+    wide = opened.execute_script("""
+        return [...document.querySelectorAll('.wide')].map(
+          each => [each.scrollWidth > each.clientWidth, each.tabIndex])""")
+    assert all(stop == (0 if scrolls else -1) for scrolls, stop in wide)
+    width = opened.execute_script("return window.innerWidth")
+    assert any(scrolls for scrolls, _ in wide) or width > 1000
+    clipped = opened.execute_script("""
+        return [...document.querySelectorAll('td, th, caption, dd, figcaption')].filter(
+          each => each.scrollWidth > each.clientWidth + 1).map(each => each.textContent)""")
+    assert clipped == []
+
+
+def test_the_first_column_stays_while_a_table_scrolls(opened):
+    places = opened.execute_script("""
+        const wide = [...document.querySelectorAll('.wide')].find(
+          each => each.querySelector('table') && each.scrollWidth > each.clientWidth);
+        if (!wide) return null;
+        const cell = wide.querySelector('tbody th');
+        const before = cell.getBoundingClientRect().left;
+        wide.scrollLeft = 80;
+        const after = cell.getBoundingClientRect().left;
+        wide.scrollLeft = 0;
+        return [before, after];""")
+    assert places is None or abs(places[0] - places[1]) < 8
+
+
+def test_plots_are_dark_on_a_light_card_and_as_wide_as_a_phone(opened):
+    plots = opened.execute_script("""
+        return [...document.querySelectorAll('.plot:not(.large) img')].map(each => {
+          const place = each.getBoundingClientRect();
+          return [getComputedStyle(each).backgroundColor, place.right, place.left]; })""")
+    width = opened.execute_script("return document.documentElement.clientWidth")
+    assert len(plots) >= 5
+    assert all(colour == "rgb(255, 255, 255)" and left >= 0 and right <= width for colour, right, left in plots)
+
+
+def test_focus_is_seen(opened):
+    from selenium.webdriver.common.keys import Keys
+
+    opened.get(opened.current_url)
+    page = opened.switch_to.active_element
+    for _ in range(4):
+        page.send_keys(Keys.TAB)
+        page = opened.switch_to.active_element
+        style = opened.execute_script(
+            "const style = getComputedStyle(document.activeElement);"
+            "return [style.outlineStyle, parseFloat(style.outlineWidth)]"
+        )
+        assert style[0] == "solid" and style[1] >= 2, page.get_attribute("outerHTML")[:200]
+
+
+def test_on_paper_nothing_is_cut_off_and_all_is_dark_on_white(pages, chromium, tmp_path):
+    columns = [f"heading number {place}" for place in range(13)]
+    row = ["a_name_without_spaces" * 3, *["12.34 % ± 0.56 %"] * 11, "a sentence " * 20]
+    wide = write_page(
+        Page("wide", "", [Table("t", columns, [row], "caption", sentences=columns[-1:])]), tmp_path / "wide.html"
+    )
+    driver = chromium(718, 1000)  # A4 with margins of 1 cm
+    media = {"media": "print", "features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    for page in (wide, pages["two"]):
+        driver.get(page.as_uri())
+        cut = driver.execute_script("""
+            return [...document.querySelectorAll('table, img, dl, p')].filter(
+              each => each.getBoundingClientRect().right > window.innerWidth + 1).map(
+              each => [each.getBoundingClientRect().right, each.outerHTML.slice(0, 200)])""")
+        assert cut == []
+    colours = driver.execute_script(
+        "const style = getComputedStyle(document.body); return [style.color, style.backgroundColor]"
+    )
+    assert colours == ["rgb(0, 0, 0)", "rgb(255, 255, 255)"]
 
 
 def test_it_prints(opened):

@@ -22,3 +22,11 @@ for (const button of document.querySelectorAll("thead button")) {
     table.tBodies[0].append(...rows);
   });
 }
+// what is scrolled by keyboard is reached by it, and nothing else
+const watched = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }
+});
+for (const wide of document.querySelectorAll(".wide")) watched.observe(wide);

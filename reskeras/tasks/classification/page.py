@@ -16,7 +16,7 @@ from reskeras.report.plots import analysis_plots, curves_of, networks_by_plan, n
 from reskeras.report.provenance import exports_of, provenance_of, trained_on
 from reskeras.report.sections import Gallery, Image, Page, Section, Table, plot, thumbnail
 from reskeras.tasks.classification.confusion_plot import draw_confusion
-from reskeras.tasks.run import Material
+from reskeras.tasks.run import Material, seeds_of
 
 MISTAKES = 24
 
@@ -58,10 +58,10 @@ def page_of_parts(
     one = len(runs) == 1
     title = runs[0].name if one else f"{len(runs)} runs: {', '.join(run.name for run in runs)}"
     sections: list[Section] = [summed(runs)]
-    networks = networks_by_plan({run.name: run.plan for run in runs})
-    if curves := curves_of({run.name: run.metrics for run in runs}, networks, log):
+    networks, seeds = networks_by_plan({run.name: run.plan for run in runs}), seeds_of(runs)
+    if curves := curves_of({run.name: run.metrics for run in runs}, networks, log, seeds):
         sections.append(curves)
-    sections += analysis_plots({run.name: run.analysis for run in runs if run.analysis}, networks)
+    sections += analysis_plots({run.name: run.analysis for run in runs if run.analysis}, networks, seeds)
     for run in runs:
         sections += judged(run, "" if one else f", {run.name}")
     sections += exports_of({run.name: run.proofs for run in runs})

@@ -13,6 +13,7 @@ from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
 from reskeras.recipes.recipe import Recipe
 from reskeras.report.sections import Gallery, Image, photograph
+from reskeras.report.styles import FAINT
 from reskeras.runs import RECIPE_FILE, RunFolder
 from reskeras.tasks.detection.detections import box_of
 from reskeras.tasks.detection.drawn_boxes import Mark, draw_boxes, enlarged, true_marks
@@ -23,7 +24,6 @@ from reskeras.tasks.run import Material
 
 MOST = 9  # images of a batch that are shown
 WIDE, SHARP, TEXT = 330, 3 / 2, 10  # pixels on the page, of a picture for each of these, and of the text
-PALE = "#bbbbbb"  # of ignored objects
 TOLD = (
     "Images as the network gets them, augmented. Objects with too little left in view are dashed: detecting them is "
     "neither right nor wrong."
@@ -53,7 +53,7 @@ def marks_of(boxes: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> l
     ignored = labels == IGNORED
     return [
         *true_marks(boxes[~ignored], labels[~ignored], classes, dashed=False),
-        *(Mark(box_of(box), PALE, dashed=True) for box in boxes[ignored]),
+        *(Mark(box_of(box), FAINT, dashed=True) for box in boxes[ignored]),
     ]
 
 

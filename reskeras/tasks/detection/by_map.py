@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reskeras.report.styles import COLOURS, PAPER, QUIET, styled
 from reskeras.tasks.detection.average_precision import measured_overlaps
 from reskeras.tasks.detection.recall import Proposed
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from reskeras.tasks.detection.objects import Objects
 
 BY_NONE = -1
+NONE: dict[str, Any] = {"color": PAPER, "edgecolor": QUIET, "hatch": "////", "linewidth": 0.5}  # its bars
 PER_OCTAVE = 4  # bars of the plot for twice the side
 
 
@@ -82,14 +84,15 @@ def proposed_by_map(
     return ByMap(tuple(strides), overlap, np.concatenate(sides), np.concatenate(maps))
 
 
+@styled
 def draw_by_map(found: ByMap) -> Any:
     """A matplotlib figure: how many objects of each size are proposed from which map, bars one upon the other."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import FuncFormatter
 
-    from reskeras.report.figures import Figure
-    from reskeras.report.styles import COLOURS
+    from reskeras.report.figures import Figure, whole_numbers
+    from reskeras.report.legends import add_legend
 
-    figure = Figure(8.5, 4)
+    figure = Figure()
     axis = figure.subplots()
     sides = np.maximum(found.sides, 1.0)
     first, last = (PER_OCTAVE * np.log2(limit(sides)) if len(sides) else 0.0 for limit in (np.min, np.max))
@@ -103,22 +106,19 @@ def draw_by_map(found: ByMap) -> Any:
             np.diff(edges) * 0.94,
             bottom,
             align="edge",
-            color="white" if place == BY_NONE else COLOURS[place % len(COLOURS)],
-            **({"edgecolor": "#555555", "hatch": "////", "linewidth": 0.5} if place == BY_NONE else {}),
             label=f"{each.name} ({each.objects:,})",
+            **(NONE if place == BY_NONE else {"color": COLOURS[place % len(COLOURS)]}),
         )
         bottom += counts
     axis.set_xscale("log", base=2)
     axis.set_ylim(0, 1.06 * max(bottom.max(initial=0), 1))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda side, _: f"{side:g}"))
-    axis.yaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_numbers(axis.yaxis)
     axis.set(
         xlabel="side of the object, pixels of its image", ylabel="objects", title="Which map proposes which objects"
     )
-    axis.grid(alpha=0.25, axis="y")
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside right upper", frameon=False, fontsize=9, title="map")
+    axis.grid(visible=False, axis="x")
+    add_legend(axis, inside=False)
     return figure
 
 

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reskeras.report.fonts import picture_font, shortened
+from reskeras.report.styles import BLACK, BRIGHT, INK, PAPER
 from reskeras.tasks.detection.detections import Box, Detection, box_of
 
 if TYPE_CHECKING:
     from PIL import Image as Picture
 
-# Okabe and Ito's palette, safe for colour blindness, ordered so that neighbours are far apart
-COLOURS = ("#d55e00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#cc79a7", "#e69f00")
-DARK, LIGHT, PAPER, INK = "#000000", "#ffffff", "#ffffff", "#222222"
 VEIL = "90"  # alpha of a line's outline, so that the line's own colour dominates
 LEAST_TEXT, LINES = 10, 220  # smallest text in pixels; the shorter side over a line's width
 LARGEST_LABEL = 5  # images whose shorter side is less than so many text heights have no labels
@@ -47,7 +45,7 @@ class Mark:
 
 def colour_of(name: str, classes: Sequence[str]) -> str:
     """The colour of a class, the same everywhere; with many classes some share one."""
-    return COLOURS[list(classes).index(name) % len(COLOURS)]
+    return BRIGHT[list(classes).index(name) % len(BRIGHT)]
 
 
 def found_marks(detections: Iterable[Detection], classes: Sequence[str]) -> list[Mark]:
@@ -63,7 +61,7 @@ def true_marks(
 ) -> list[Mark]:
     """Marks of annotated objects with boxes (k, 4) and `labels` (k,)."""
     return [
-        Mark(box_of(box), COLOURS[label % len(COLOURS)], classes[label] if named else "", dashed=dashed)
+        Mark(box_of(box), BRIGHT[label % len(BRIGHT)], classes[label] if named else "", dashed=dashed)
         for box, label in zip(boxes, labels, strict=True)
     ]
 
@@ -139,10 +137,10 @@ def draw_grid(rows: Sequence[tuple[str, np.ndarray, Sequence[Mark], Sequence[Mar
     marks, two images side by side, with a longer side of `side` pixels."""
     from PIL import Image, ImageDraw
 
-    line = 22
-    written, font = picture_font([title for title, *_ in rows], 15)
+    line = 32
+    written, font = picture_font([title for title, *_ in rows], 22)
     drawn = [
-        (title, [draw_boxes(*enlarged(pixels, marks, side), text=12) for marks in both])
+        (title, [draw_boxes(*enlarged(pixels, marks, side), text=15) for marks in both])
         for title, pixels, *both in rows
     ]
     height = sum(pair[0].height + line + GAP for _, pair in drawn) + line
@@ -225,4 +223,4 @@ def _opposite(colour: str) -> str:
     parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return DARK if (luminance + 0.05) ** 2 > 1.05 * 0.05 else LIGHT
+    return BLACK if (luminance + 0.05) ** 2 > 1.05 * 0.05 else PAPER

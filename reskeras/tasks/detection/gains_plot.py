@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from reskeras.report.styles import SMALL, WIDTH, bar_style, line_styles, styled
 from reskeras.tasks.detection.mistakes import Mistakes
 
 
-def draw_gains(found: Mapping[str, Mistakes]) -> Any:
-    """A matplotlib figure: points of mean average precision gained by fixing each kind, with a bar for each run."""
-    from reskeras.report.figures import Figure, add_legend
-    from reskeras.report.styles import COLOURS, labelled
+@styled
+def draw_gains(found: Mapping[str, Mistakes], networks: Mapping[str, str] | None = None) -> Any:
+    """A matplotlib figure: points of mean average precision gained by fixing each kind, with a bar for each run; the
+    runs of one of `networks` share a colour."""
+    from reskeras.report.figures import Figure
+    from reskeras.report.legends import add_legend
 
     kinds = [each.name for each in next(iter(found.values())).table]
-    height = 0.8 / len(found)
-    figure = Figure(8.5, 1.2 + len(kinds) * (0.22 + 0.2 * len(found)))
+    height, styles = 0.8 / len(found), line_styles(found, networks)
+    figure = Figure(WIDTH, 1.2 + len(kinds) * (0.22 + 0.24 * len(found)))
     axis = figure.subplots()
     for place, (name, mistakes) in enumerate(found.items()):
         gains = [100 * (each.mended - mistakes.map_area) for each in mistakes.table]
@@ -23,23 +26,19 @@ def draw_gains(found: Mapping[str, Mistakes]) -> Any:
             [row + (place + 0.5) * height - 0.4 for row in range(len(kinds))],
             gains,
             height=0.9 * height,
-            color=COLOURS[place % len(COLOURS)],
-            label=labelled(name),
+            **bar_style(styles[name]),
         )
-        axis.bar_label(
-            bars,
-            [f" {gain:.1f}  ({each.count:,})" for gain, each in zip(gains, mistakes.table, strict=True)],
-            fontsize=9,
-        )
+        told = [f" {gain:.1f} ({each.count:,})" for gain, each in zip(gains, mistakes.table, strict=True)]
+        axis.bar_label(bars, told, fontsize=SMALL)
     axis.set_yticks(range(len(kinds)), kinds)
     axis.invert_yaxis()
-    axis.margins(x=0.12)
-    axis.set(xlabel="gain in mean average precision, points (count)", title="Gain from fixing each kind of mistake")
-    axis.grid(alpha=0.25, axis="x")
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
+    least, most = axis.dataLim.intervalx
+    axis.set_xlim(1.25 * min(least, 0.0), 1.25 * max(most, 1.0))  # room for labels
+    axis.grid(visible=False, axis="y")
+    axis.set_xlabel("gain in mean average precision, points (count)")
+    axis.set_title("Gain from fixing each kind of mistake")
     if len(found) > 1:
-        add_legend(axis)
+        add_legend(axis, inside=False)
     return figure
 
 

@@ -16,6 +16,7 @@ from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Source
 from reskeras.files import atomic_file
 from reskeras.recipes.recipe import Recipe
+from reskeras.report.styles import INK, PAPER
 from reskeras.tasks.detection.augmented import Marked, first_batch, marked, marks_of
 from reskeras.tasks.detection.canvas import Canvases
 from reskeras.tasks.detection.drawn_boxes import draw_boxes, enlarged
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
 
 ROWS, VERSIONS = 6, 3
 SIDE, GAP, TEXT = 400, 8, 12  # pixels
-HEADING = 22
-PAPER, INK = "#ffffff", "#222222"
+HEADING = 34
 ACROSS = 3  # images of a batch side by side
 
 

@@ -9,7 +9,7 @@ from reskeras.networks.catalog import name_of
 from reskeras.networks.detector_plan import DetectorPlan
 from reskeras.recipes.recipe import Recipe
 from reskeras.report.curves import draw_losses, losses_in_words
-from reskeras.report.plots import networks_of
+from reskeras.report.plots import networks_by_plan, networks_of
 from reskeras.report.provenance import exports_of, provenance_of, trained_on
 from reskeras.report.sections import Page, Plot, Section, Table, plot
 from reskeras.tasks.detection.augmented import batches
@@ -24,7 +24,7 @@ from reskeras.tasks.detection.model import LOSSES
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.detection.pictures import Pictures
 from reskeras.tasks.detection.precision_plot import draw_precision, precision_in_words
-from reskeras.tasks.run import Material
+from reskeras.tasks.run import Material, seeds_of
 from reskeras.training.strategy import open_replicas
 
 MEANING = "description"
@@ -45,20 +45,21 @@ def page_of_detectors(runs: Sequence[Material]) -> Page:
     title = runs[0].name if one else f"{len(runs)} detectors: {', '.join(run.name for run in runs)}"
     judged = {run.name: run.evaluation for run in runs if run.evaluation}
     known = {run.name: run.metrics for run in runs if run.metrics}
+    networks = networks_by_plan({run.name: run.plan for run in runs})
     sections: list[Section] = [_summary(runs)]
     sections += _precision(judged, one) if judged else []
     if known:
         sections.append(
             plot(
                 "Losses",
-                draw_losses(known, LOSSES),
+                draw_losses(known, LOSSES, networks, seeds_of(runs)),
                 losses_in_words(known),
                 "By epoch. Classes of regions and anchors have a cross-entropy loss, their boxes a smooth L1 loss.",
             )
         )
     sections += batches(runs, _feed)
     if judged:
-        sections += [_proposals(runs, one), *_maps(judged, one), *_limits(judged, one), *confusions(judged, one)]
+        sections += [_proposals(runs, one), *_maps(judged, one), *_limits(judged, networks), *confusions(judged, one)]
     for run in runs:
         if run.evaluation and run.test:
             pictures = Pictures(run.test, run.evaluation, run.classes, "" if one else f", {run.name}")
@@ -162,12 +163,13 @@ def _maps(judged: Mapping[str, DetectionEvaluation], one: bool) -> Iterator[Plot
             )
 
 
-def _limits(judged: Mapping[str, DetectionEvaluation], one: bool) -> Iterator[Section]:
-    """Kinds of mistakes as a plot and a table."""
+def _limits(judged: Mapping[str, DetectionEvaluation], networks: Mapping[str, str]) -> Iterator[Section]:
+    """Kinds of mistakes as a plot and a table; `networks` are those of all runs on the page."""
+    one = len(networks) == 1
     found = {name: each.mistakes for name, each in judged.items()}
     yield plot(
         "Gain by kind of mistake",
-        draw_gains(found),
+        draw_gains(found, networks),
         gains_in_words(found),
         "Each kind of mistake fixed alone (after TIDE, arXiv:2008.08115); the gains do not add up.",
     )

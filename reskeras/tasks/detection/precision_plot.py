@@ -4,44 +4,39 @@ from __future__ import annotations
 
 from typing import Any
 
+from reskeras.report.styles import FAINT, labelled, line_style, styled
 from reskeras.tasks.detection.average_precision import VocPrecision
 
-MOST_NAMED = 32  # classes with their own colour and dashes; the rest is thin, grey and not in the legend
-ROWS_OF_NAMES = 16
+MOST_NAMED = 32  # classes with their own colour and markers; the rest is thin, grey and not in the legend
 MOST_IN_WORDS = 20
 
 
+@styled
 def draw_precision(precision: VocPrecision) -> Any:
-    """A matplotlib figure: precision by recall in per cent, with a curve for each class with objects."""
+    """A matplotlib figure: precision by recall in per cent, with a curve for each class with objects, in a colour that
+    goes by the order of the classes."""
     from reskeras.report.figures import Figure, plot_line
-    from reskeras.report.styles import labelled, line_style
+    from reskeras.report.legends import add_legend
 
     present = _present(precision)
-    columns = -(-min(len(present), MOST_NAMED) // ROWS_OF_NAMES)
-    figure = Figure(6.5 + 1.8 * columns, 4.6)
+    figure = Figure()
     axis = figure.subplots()
     for each in present[MOST_NAMED:]:
-        plot_line(axis, 100 * each.recall, 100 * each.precision, color="#bbbbbb", linewidth=0.6)
-    for place, each in enumerate(present[:MOST_NAMED]):
-        plot_line(
-            axis,
-            100 * each.recall,
-            100 * each.precision,
-            **line_style(place),
-            linewidth=1.6,
-            label=labelled(f"{each.name} {each.area:.1%}"),
-        )
+        plot_line(axis, 100 * each.recall, 100 * each.precision, color=FAINT, linewidth=0.6)
+    named = present[:MOST_NAMED]
+    places = {name: place for place, name in enumerate(each.name for each in precision.classes if each in named)}
+    for each in named:
+        style = {**line_style(places[each.name]), "label": labelled(f"{each.name} {each.area:.1%}")}
+        plot_line(axis, 100 * each.recall, 100 * each.precision, **style)
     axis.set(
         xlabel="recall (%)",
         ylabel="precision (%)",
         xlim=(0, 101),
         ylim=(0, 101),
-        title=f"Precision-recall curves at IoU {precision.overlap:g}: mAP {precision.map_area:.1%}",
+        title=f"Precision by recall at IoU {precision.overlap:g}: mAP {precision.map_area:.1%}",
     )
-    axis.grid(alpha=0.25)
-    axis.spines[["top", "right"]].set_visible(False)
     if present:
-        figure.legend(loc="outside right upper", frameon=False, fontsize=9, ncols=columns)
+        add_legend(axis)
     return figure
 
 

@@ -7,38 +7,39 @@ from typing import Any
 
 import numpy as np
 
+from reskeras.report.styles import DOTTED, GREY, line_styles, styled
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.localisation.evaluation import CENTRE, LocalisationEvaluation
 from reskeras.tasks.localisation.rule import OVERLAP, covered, same_box
 
 ASKED = np.linspace(0, 1, 101)
 Located = Mapping[str, tuple[LocalisationEvaluation, Objects]]  # by run: with its test images
-SOLID, MIDDLE = 2.0, "middle half of the image"
+MIDDLE = "middle half of the image"
 
 
-def draw_overlaps(found: Located) -> Any:
+@styled
+def draw_overlaps(found: Located, networks: Mapping[str, str] | None = None) -> Any:
     """A matplotlib figure: per cent of boxes whose IoU with an object of their class is at least as high, with a line
-    for each run, and one for the box that knows nothing."""
-    from reskeras.report.figures import Figure, add_legend, plot_line
-    from reskeras.report.styles import labelled, line_style
+    for each run, those of one of `networks` in one colour, and a line for the box that knows nothing."""
+    from reskeras.report.figures import Figure, plot_line
+    from reskeras.report.legends import add_legend
 
-    figure = Figure(7.5, 4.4)
+    figure = Figure()
     axis = figure.subplots()
-    for place, (name, told) in enumerate(found.items()):
-        plot_line(axis, ASKED, shares(*told), **line_style(place), linewidth=SOLID, label=labelled(name))
+    styles = line_styles(found, networks)
+    for name, told in found.items():
+        plot_line(axis, ASKED, shares(*told), **styles[name])
     evaluation, test = next(iter(found.values()))
     middle = covered(test, same_box(test, CENTRE, evaluation.overlaps.shape[1]))
-    plot_line(axis, ASKED, _shares(test, middle), color="#888888", linestyle=":", label=MIDDLE)
-    axis.axvline(OVERLAP, color="#888888", linewidth=0.8)
+    plot_line(axis, ASKED, _shares(test, middle), **{**DOTTED, "color": GREY}, label=MIDDLE)
+    axis.axvline(OVERLAP, color=GREY, linewidth=0.8)
     axis.set(
         xlabel="IoU that a right box needs",
         ylabel="right boxes (%)",
         xlim=(0, 1),
         ylim=(0, 101),
-        title="Right boxes where the class is given; the rule of ILSVRC asks for 0.5",
+        title="Right boxes by the IoU asked for; ILSVRC asks for 0.5",
     )
-    axis.grid(alpha=0.25)
-    axis.spines[["top", "right"]].set_visible(False)
     add_legend(axis)
     return figure
 

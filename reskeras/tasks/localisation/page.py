@@ -10,7 +10,7 @@ from reskeras.networks.catalog import name_of
 from reskeras.networks.localiser import LocaliserSpec
 from reskeras.recipes.recipe import Recipe
 from reskeras.report.curves import draw_losses, losses_in_words
-from reskeras.report.plots import networks_of
+from reskeras.report.plots import networks_by_plan, networks_of
 from reskeras.report.provenance import exports_of, provenance_of, trained_on
 from reskeras.report.sections import Page, Section, Table, plot
 from reskeras.tasks.detection.augmented import batches
@@ -21,7 +21,7 @@ from reskeras.tasks.localisation.job import LocaliserSubject
 from reskeras.tasks.localisation.model import LOSSES
 from reskeras.tasks.localisation.overlap_plot import draw_overlaps, overlaps_in_words
 from reskeras.tasks.localisation.pictures import LocalisedPictures
-from reskeras.tasks.run import Material
+from reskeras.tasks.run import Material, seeds_of
 from reskeras.tasks.task import find_task
 from reskeras.training.strategy import open_replicas
 
@@ -35,18 +35,21 @@ def page_of_localisers(runs: Sequence[Material]) -> Page:
         else f"{len(runs)} {find_task(runs[0].plan.spec.task).noun}s: {', '.join(run.name for run in runs)}"
     )
     known = {run.name: run.metrics for run in runs if run.metrics}
+    networks = networks_by_plan({run.name: run.plan for run in runs})
     sections: list[Section] = [_summary(runs)]
     for run in runs:
         sections += _classes(run, "" if one else f", {run.name}")
     judged = [run for run in runs if run.evaluation and run.test is not None]
     if judged:
         found = {run.name: (run.evaluation, run.test) for run in judged}
-        sections.append(plot("Overlaps", draw_overlaps(found), overlaps_in_words(found)))
+        sections.append(plot("Overlaps", draw_overlaps(found, networks), overlaps_in_words(found)))
     for run in judged:
         of = "" if one else f", {run.name}"
         sections += LocalisedPictures(run.test, run.evaluation, run.classes, of).galleries()
     if known:
-        sections.append(plot("Losses", draw_losses(known, LOSSES), losses_in_words(known), "By epoch."))
+        sections.append(
+            plot("Losses", draw_losses(known, LOSSES, networks, seeds_of(runs)), losses_in_words(known), "By epoch.")
+        )
     sections += batches([run for run in runs if run.plan.spec.task == LocaliserSpec.task], _feed)
     sections += networks_of({run.name: run.plan.network for run in runs}, note="These are figures as a classifier.")
     sections += exports_of({run.name: run.proofs for run in runs})

@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import os
 import re
 import shutil
 from dataclasses import replace
@@ -27,7 +26,8 @@ from reskeras.tasks.detection.page import page_of_detectors
 from reskeras.tasks.detection.pictures import Pictures
 from reskeras.tasks.detection.recall import Proposed
 from reskeras_cli.main import commands
-from tests.report.reading import CHROMIUM, DRIVER, browser, parsed_page
+from tests.browser import violations
+from tests.report.reading import parsed_page
 from tests.tasks.detection.scenes import drawn
 
 
@@ -292,18 +292,13 @@ def test_the_command_prints_and_writes(copied_detector):
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_every_picture_is_there_and_nothing_is_wider_than_the_screen(pages, tmp_path, width):
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("needs chromium and chromedriver")
-    os.environ["SE_OFFLINE"] = "true"
-    driver = browser(tmp_path, width)
-    try:
-        driver.get(pages["one"].as_uri())
-        assert driver.get_log("browser") == []
-        sizes = driver.execute_script("return [...document.images].map(each => each.complete && each.naturalWidth)")
-        assert len(sizes) > 10 and all(sizes)
-        assert driver.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
-        shown = driver.execute_script("return document.querySelector('.photographs img').getBoundingClientRect().width")
-        assert shown == pytest.approx(330, abs=1)
-    finally:
-        driver.quit()
+def test_every_picture_is_there_and_nothing_is_wider_than_the_screen(pages, chromium, width):
+    driver = chromium(width)
+    driver.get(pages["one"].as_uri())
+    assert driver.get_log("browser") == []
+    sizes = driver.execute_script("return [...document.images].map(each => each.complete && each.naturalWidth)")
+    assert len(sizes) > 10 and all(sizes)
+    assert driver.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    shown = driver.execute_script("return document.querySelector('.photographs img').getBoundingClientRect().width")
+    assert shown == pytest.approx(330, abs=1)
+    assert violations(driver) == []

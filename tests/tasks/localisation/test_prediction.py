@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from reskeras.errors import ReskerasError
+from reskeras.report.styles import BRIGHT
 from reskeras.tasks.detection.detections_folder import Places
-from reskeras.tasks.detection.drawn_boxes import COLOURS
 from reskeras.tasks.localisation.stages import chosen
 from reskeras.tasks.localisation.views import LocaliserViews
 from tests.cli.running import invoke, printed, refused
@@ -97,7 +97,7 @@ def test_boxes_are_drawn_and_written(run, files, tmp_path):
         before = np.asarray(Image.open(path).convert("RGB")).astype(int)
         drawn = np.asarray(Image.open(tmp_path / "out" / f"{path.stem}-detections.png")).astype(int)
         assert drawn.shape == before.shape
-        colour = [int(COLOURS[place.label][at : at + 2], 16) for at in (1, 3, 5)]
+        colour = [int(BRIGHT[place.label][at : at + 2], 16) for at in (1, 3, 5)]
         rows, columns = np.nonzero((drawn == colour).all(axis=-1))
         edges = rows.min(), columns.min(), rows.max() + 1, columns.max() + 1
         np.testing.assert_allclose(edges, place.box, atol=1.5)
