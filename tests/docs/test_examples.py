@@ -5,7 +5,7 @@ import pytest
 from docs.site.examples.page import Page, pages
 from docs.site.examples.terminal import Terminal
 
-PAGES = {page.name: page for page in (Page(path, None) for path in pages())}
+PAGES = {page.name: page for page in map(Page, pages())}
 BLOCKS = [
     pytest.param(name, block, id=f"{name}:{block.line}", marks=[pytest.mark.slow] * block.slow)
     for name, page in PAGES.items()

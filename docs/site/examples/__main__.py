@@ -48,17 +48,18 @@ def _check(page: Page, slow: bool, update: bool) -> int:
             took = "not run" if block.skipped else f"{time.monotonic() - began:.1f} s"
             click.echo(f"{_place(page, block)}  {'WRONG' if problem else 'as shown'}  {took}")
             click.echo(f"{problem}\n" if problem else "", nl=False)
-        text = page.updated() if update else page.text
+        if update:
+            text, left = page.updated()
+            problems = [*page.prose_problems(), *left]
+            if text != page.text:
+                page.path.write_text(text, encoding="utf-8")
+                click.echo(f"{page.name}: rewritten; look at the difference")
     except PageError as error:
         click.echo(f"{page.name}: {error}")
         return 1
     finally:
         page.terminal.close(page.folder)
-    if text == page.text:
-        return len(problems)
-    page.path.write_text(text, encoding="utf-8")
-    click.echo(f"{page.name}: rewritten; look at the difference")
-    return 0
+    return len(problems)
 
 
 def _list(page: Page) -> int:

@@ -1,6 +1,7 @@
 """Files that examples mention and that no reader of a page has: made small, and of the form of real ones.
 
-An input is made once, when a block that mentions it is about to run and the page's folder does not have it yet.
+An input is made once, when a block that mentions it is about to run and the page's folder does not have it yet. A page
+that makes such a file itself writes it as `./photos`.
 """
 
 from __future__ import annotations

@@ -36,13 +36,12 @@ class Ran:
 
 
 class Page:
-    """The examples of a Markdown file, run in a folder below `terminal.root`."""
+    """The examples of a Markdown file, run in a folder below `terminal.root`; without a terminal none is run."""
 
-    def __init__(self, path: Path, terminal: Terminal):
+    def __init__(self, path: Path, terminal: Terminal | None = None):
         self.path, self.terminal = path, terminal
         self.name = str(path.relative_to(commands.ROOT)) if path.is_relative_to(commands.ROOT) else path.name
         self.text = path.read_text(encoding="utf-8")
-        self.folder = terminal.root / "pages" / re.sub(r"\W", "-", self.name)
         self.ran: dict[int, Ran] = {}
 
     @cached_property
@@ -79,17 +78,18 @@ class Page:
             except SyntaxError as error:
                 return f"not Python: {error}"
         if block.language == YAML:
-            path = self._folder() / (block.file or f"line-{block.line}.yaml")
+            path = self.folder / (block.file or f"line-{block.line}.yaml")
             path.write_text(block.text, encoding="utf-8")
             return (not block.skipped and documents.problem(path)) or ""
-        if block.language == SHELL and not any(commands.is_command(step.command) for step in block.steps):
+        ours = any(commands.is_command(step.command) for step in block.steps)
+        if block.language == SHELL and not ours and not block.skipped:
             return "no command of ours is in it: make it a block of text, or of console with the command that prints it"
         return "\n".join(
             problem for step in block.steps if not step.fails for problem in commands.problems(step.command)
         )
 
     def _run(self, block: Block) -> Ran:
-        folder = self._folder()
+        folder = self.folder
         provide(block.text, folder, self.terminal, block.slow)
         if block.file and block.language == PYTHON:
             (folder / block.file).write_text(block.text, encoding="utf-8")
@@ -133,25 +133,29 @@ class Page:
                 if Path(word).name == shown.name and shown.is_file() and (self.folder / word).is_file():
                     yield shown, self.folder / word
 
-    def updated(self) -> str:
-        """The page with what the commands of its mismatching blocks printed; pictures are put in place. PageError for a
-        block that is no console, and for commands that failed or succeeded against what is shown."""
-        text = self.text
+    def updated(self) -> tuple[str, list[str]]:
+        """The page with what the commands of its mismatching blocks printed, and the problems that are left: those of
+        other blocks, and commands that failed or succeeded against what is shown. Pictures are put in place."""
+        text, left = self.text, []
         for block in reversed(self.blocks):
-            ran = self.ran.get(block.line)
-            if not ran or not ran.problem:
-                continue
-            if block.language != CONSOLE or len(ran.printed) != len(block.steps):
-                raise PageError(f"{self.name}, line {block.line}: {ran.problem}")
-            for step in block.steps:
-                for shown, drawn in self._pictures(step):
-                    shutil.copy(drawn, shown)
-            text = text[: block.begin] + block.indented(_rewritten(block, ran)) + text[block.end :]
-        return text
+            ran = self.ran.get(block.line, Ran())
+            if ran.problem:
+                try:
+                    new = _rewritten(block, ran)
+                except PageError as error:
+                    left.append(str(error))
+                else:
+                    text = text[: block.begin] + block.indented(new) + text[block.end :]
+                    for shown, drawn in (pair for step in block.steps for pair in self._pictures(step)):
+                        shutil.copy(drawn, shown)
+        return text, left
 
-    def _folder(self) -> Path:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return self.folder
+    @cached_property
+    def folder(self) -> Path:
+        """The folder that the page's examples run in."""
+        path = self.terminal.root / "pages" / re.sub(r"\W", "-", self.name)
+        path.mkdir(parents=True)
+        return path
 
 
 def _failure(status: int, printed: list[str]) -> str:
@@ -160,7 +164,9 @@ def _failure(status: int, printed: list[str]) -> str:
 
 
 def _rewritten(block: Block, ran: Ran) -> str:
-    """The text of a console block with what its commands printed."""
+    """The text of a console block with what its commands printed; PageError where that is no output to show."""
+    if block.language != CONSOLE or len(ran.printed) != len(block.steps):
+        raise PageError(ran.problem)
     lines = []
     for step, printed in zip(block.steps, ran.printed, strict=True):
         if step.fails != any(line.startswith(ERROR) for line in printed):

@@ -17,6 +17,7 @@ SESSION = Path(__file__).with_name("session.py")
 COLUMNS = 112  # of the terminal that the pages show
 LIMIT = 1800.0  # seconds for a command
 SHELL_SYNTAX = re.compile(r"[|&;<>$`*?~]|^\w+=")
+LOGGED = re.compile(r"[IWEF]\d{4} \d\d:\d\d:[\d.]+\s+\d+ \S+\] ")  # as native code of TensorFlow does
 TIMED_OUT = 124
 
 
@@ -125,6 +126,7 @@ class Terminal:
 
 
 def _lines(path: Path) -> list[str]:
-    """Lines of a file without trailing spaces and empty lines at the end."""
+    """Lines of a file without trailing spaces, empty lines at the end, and TensorFlow's log, which has times and
+    depends on the processor."""
     text = path.read_text(encoding="utf-8", errors="backslashreplace") if path.exists() else ""
-    return [line.rstrip() for line in text.rstrip().splitlines()]
+    return [line.rstrip() for line in text.rstrip().splitlines() if not LOGGED.match(line)]
