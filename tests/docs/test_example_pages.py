@@ -71,7 +71,16 @@ def test_a_block_in_a_list_is_rewritten_in_its_place(page):
 def test_several_commands_of_a_block_have_each_their_output(page):
     shown = page(fenced("console", "$ echo one \\\n>  two\none two\n$ echo three; echo four\nthree\n..."))
     assert problems(shown) == [""]
-    assert problems(page(fenced("console", "$ echo one\none\n$ echo three\nfour"))) != [""]
+    wrong = page(fenced("console", "$ echo one \\\n>  two\none\n$ echo three; echo four\nthree\n..."))
+    assert problems(wrong) != [""] and wrong.updated() == (shown.text, [])
+    assert "unexpected EOF" in problems(page(fenced("console", "$ echo 'one\none")))[0]
+
+
+def test_what_native_code_logs_is_not_output(page):
+    logged = "E0000 00:00:1796051818.985919    9073 util.cc:131] oneDNN supports DT_UINT8 only with AVX-512"
+    assert problems(
+        page(fenced("console", f"$ echo '{logged}' >&2; echo one; echo 'E0000 is shown'\none\nE0000 is shown"))
+    ) == [""]
 
 
 def test_a_command_fails_if_and_only_if_an_error_is_shown(page):

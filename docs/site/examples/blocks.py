@@ -25,9 +25,10 @@ class PageError(Exception):
 
 @dataclass(frozen=True)
 class Step:
-    """A command of a block and, in a console, the lines shown as its output."""
+    """A command of a block and, in a console, the lines in which it is typed and those shown as its output."""
 
     command: str
+    typed: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
 
     @property
@@ -76,10 +77,11 @@ class Block:
 
 
 def _step(lines: list[str]) -> Step:
-    command, *shown = lines
-    while shown and command.endswith("\\"):
-        command = command[:-1].rstrip() + " " + shown.pop(0).removeprefix("> ").strip()
-    return Step(command.removeprefix("$ "), tuple("\n".join(line.rstrip() for line in shown).rstrip().splitlines()))
+    typed = next((place for place, line in enumerate(lines, 1) if not line.endswith("\\")), len(lines))
+    first, *more = (line.removesuffix("\\").strip() for line in lines[:typed])
+    command = " ".join([first.removeprefix("$ "), *(line.removeprefix(">").strip() for line in more)])
+    shown = "\n".join(line.rstrip() for line in lines[typed:]).rstrip()
+    return Step(command, tuple(lines[:typed]), tuple(shown.splitlines()))
 
 
 def _logical_lines(text: str) -> Iterator[str]:

@@ -34,8 +34,8 @@ def problems(line: str) -> Iterator[str]:
 
 
 def is_command(line: str) -> bool:
-    """Whether a line calls this program, alone or in a shell's line, or make or pip."""
-    return any(words[0] in (PROGRAM, "make", "pip") for words in _simple_commands(line))
+    """Whether a line calls this program, alone or in a shell's line, or one that examples set it up or call it with."""
+    return any(words[0] in (PROGRAM, "make", "pip", "python") for words in _simple_commands(line))
 
 
 def span_problem(text: str) -> str | None:

@@ -49,10 +49,6 @@ class Page:
         """PageError for a mistake in a mark."""
         return blocks_of(self.text)
 
-    def block(self, line: int) -> Block:
-        """The block that begins at a line."""
-        return next(block for block in self.blocks if block.line == line)
-
     def prose_problems(self) -> Iterator[str]:
         """What is wrong with the code spans of the running text."""
         for line, text in spans_of(self.text):
@@ -172,5 +168,5 @@ def _rewritten(block: Block, ran: Ran) -> str:
         if step.fails != any(line.startswith(ERROR) for line in printed):
             raise PageError(ran.problem)
         kept = matches(step.shown, printed, block.tolerance)
-        lines += [f"$ {step.command}", *(step.shown if kept else elided(step.shown, printed))]
+        lines += [*step.typed, *(step.shown if kept else elided(step.shown, printed))]
     return "\n".join(lines) + "\n"

@@ -83,7 +83,7 @@ class Terminal:
     def run(self, command: str, folder: Path) -> tuple[int, list[str]]:
         """The exit status of a command line in `folder`, and the lines that it printed."""
         printed = self._new_file()
-        words = [] if SHELL_SYNTAX.search(command) else shlex.split(command, comments=True)
+        words = _words(command)
         if words[:1] == ["reskeras"]:
             status = self.commands.ask(words=words[1:], folder=str(folder), printed=str(printed))
         else:
@@ -123,6 +123,14 @@ class Terminal:
     def _new_file(self) -> Path:
         self.count += 1
         return self.root / f"printed-{self.count}"
+
+
+def _words(command: str) -> list[str]:
+    """Words of a command line; none of one that only a shell understands."""
+    try:
+        return [] if SHELL_SYNTAX.search(command) else shlex.split(command, comments=True)
+    except ValueError:  # no closing quotation
+        return []
 
 
 def _lines(path: Path) -> list[str]:
