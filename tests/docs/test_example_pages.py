@@ -160,6 +160,7 @@ def test_files_are_written_for_the_blocks_after_them(page):
 def test_inputs_are_made_where_they_are_mentioned(page):
     made = page(fenced("console", "$ ls seven.png docs/results/bccd/*.yaml\ndocs/results/bccd/bccd.yaml\nseven.png"))
     assert problems(made) == [""]
+    assert problems(page(fenced("console", "$ ls; echo seven.p''ng\nseven.png"))) == [""]  # printed, not mentioned
     assert "mark the block slow" in problems(page(fenced("", "reskeras show saved_models/demo")))[0]
 
 

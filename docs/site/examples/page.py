@@ -86,7 +86,8 @@ class Page:
 
     def _run(self, block: Block) -> Ran:
         folder = self.folder
-        provide(block.text, folder, self.terminal, block.slow)
+        typed = "\n".join(step.command for step in block.steps) or block.text
+        provide("" if block.language == YAML else typed, folder, self.terminal, block.slow)
         if block.file and block.language == PYTHON:
             (folder / block.file).write_text(block.text, encoding="utf-8")
         if block.language == CHECK or (block.language == PYTHON and not self._called(block)):
