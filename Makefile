@@ -16,7 +16,7 @@ define installed
 	touch $@
 endef
 
-.PHONY: setup demo test test-slow test-peers lint bench bench-detection bench-accelerator clean
+.PHONY: setup demo test test-slow test-peers lint docs-examples bench bench-detection bench-accelerator clean
 
 setup: $(INSTALLED)
 
@@ -46,6 +46,9 @@ test-peers: $(PEERS)/.installed  ## compare with other libraries' own networks, 
 
 $(PEERS)/.installed: setup.py
 	$(call installed,$(PEERS),peers)
+
+docs-examples: setup  ## run all examples of README and docs, the slow ones too; rewrite outputs that no longer match
+	$(BIN)/python -m docs.site.examples --slow --update $(PAGES)
 
 # images for the benchmarks that read data: make bench DATA="--data cifar10 --data-dir DIR --batch 128"
 DATA ?=
