@@ -11,7 +11,6 @@ from typing import IO
 
 from reskeras.environment import defaults
 from reskeras.errors import ReskerasError
-from reskeras.launch.cluster import VARIABLES
 from reskeras.verbosity import Verbosity, verbosity
 
 
@@ -59,9 +58,9 @@ def _start() -> None:
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if backend != "tensorflow":
         raise ReskerasError(f"KERAS_BACKEND: {backend!r} is not supported; reskeras runs on tensorflow")
-    # a worker that is lost is told in a line, not by each of TensorFlow's threads
-    quiet = "3" if any(name in os.environ for name in VARIABLES) else "2"
-    level = "0" if verbosity() == Verbosity.VERBOSE else quiet
+    # errors too: what matters of them comes as an exception, and a line for kernels without a type, or from each thread
+    # of a worker that is lost, helps nobody
+    level = "0" if verbosity() == Verbosity.VERBOSE else "3"
     with stderr_aside(), defaults(TF_CPP_MIN_LOG_LEVEL=level, KERAS_BACKEND="tensorflow"):
         import keras
         import tensorflow
