@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import reskeras
 import reskeras_cli
@@ -227,6 +228,20 @@ class TestStart:
             check=False,
         )
         assert done.stderr == "" and done.stdout.startswith("name")
+
+    def test_native_code_logs_nothing_between_the_lines(self, tmp_path):
+        for label in "ab":
+            (tmp_path / label).mkdir()
+            for each in range(3):  # turned by a kernel for uint8, of which oneDNN has none
+                Image.new("RGB", (8 + each, 9)).save(tmp_path / label / f"{each}.jpg")
+        done = subprocess.run(
+            [sys.executable, "-m", "reskeras", "data", f"folder:{tmp_path}", "--sheet", tmp_path / "sheet.png"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert all(line.startswith(("note: ", "warning: ")) for line in done.stderr.splitlines()), done.stderr
 
     @pytest.mark.parametrize(
         ("words", "meant"),
