@@ -12,17 +12,7 @@ from .output import emit_json
 if TYPE_CHECKING:
     from reskeras.documents.fields import Spec
 
-DOCUMENTS = [
-    "network",
-    "inception",
-    "detector",
-    "localiser",
-    "refiner",
-    "recipe",
-    "space",
-    "suite",
-    "protocol",
-]
+DOCUMENTS = ["network", "inception", "detector", "localiser", "refiner", "recipe", "space", "suite", "protocol"]
 
 
 @click.command(

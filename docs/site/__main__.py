@@ -9,6 +9,7 @@ import click
 
 from docs.site.build import ROOT, SITE, build
 
+
 @click.command()
 @click.option(
     "--out",

@@ -14,7 +14,7 @@ import reskeras
 from docs.site import api, commands, documents, gallery, llms, networks, results, schemas
 from docs.site.handwritten import Links, sources
 from docs.site.navigation import Navigation
-from docs.site.page import Page, front_matter
+from docs.site.page import front_matter
 from docs.site.redirects import OLD_ANCHORS
 
 HERE = Path(__file__).parent

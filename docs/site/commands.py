@@ -6,11 +6,12 @@ import inspect
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from textwrap import dedent
 
 import click
 
-from docs.site.page import Page, block, code, prose, table
+from docs.site.page import Page, address, block, code, prose, table
 from reskeras_cli.groups import Commands
 from reskeras_cli.main import commands
 from reskeras_cli.network_options import FLAGS, STANDS_FOR
@@ -88,8 +89,10 @@ STATUS = table(
 
 
 def _listed(listed: Sequence[Command], here: str) -> str:
-    page = Page(here, "", "", "")
-    return table(["command", "what it does"], [[f"[{code(each.name)}]({page.to(each.path)})", prose(each.line)] for each in listed])
+    to = partial(address, here)
+    return table(
+        ["command", "what it does"], [[f"[{code(each.name)}]({to(each.path)})", prose(each.line)] for each in listed]
+    )
 
 
 def _page(each: Command, every: Sequence[Command]) -> Page:
@@ -100,7 +103,10 @@ def _page(each: Command, every: Sequence[Command]) -> Page:
     for section in dict.fromkeys(one.section for one in below):
         parts += [f"## {section}", _listed([one for one in below if one.section == section], each.path)]
     parts += [_examples(command), _arguments(command, context), *_options(command, context)]
-    return Page(each.path, each.name.removeprefix("reskeras "), "\n\n".join(filter(None, parts)), each.module, each.line)
+    family = [one for one in every if one.words[:2] == each.words[:2]]  # a command with those below it
+    group = " ".join(each.words[:2]) if len(family) > 1 else each.section
+    text = "\n\n".join(filter(None, parts))
+    return Page(each.path, each.name.removeprefix("reskeras "), text, each.module, each.line, group)
 
 
 def _described(text: str) -> str:
@@ -150,7 +156,7 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
     for title, listed in rows.items():
         if listed:
             yield f"## {title}"
-            yield table(["option", "meaning"], listed)
+            yield table(["option", "meaning"], listed, kind="fields")
 
 
 def _kind(option: click.Option) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
-from docs.site.page import Page, block, code, prose, table
+from docs.site.page import Page, address, block, code, prose, table
 from reskeras.documents.shipped import SHIPPED, shipped_names
 from reskeras.experiments.suite import RowSpec, SuiteSpec, read_suite, suite_names, task_of
 from reskeras.recipes.recipe import Recipe, recipe
@@ -31,7 +31,7 @@ def _folder(kind: str) -> str:
 
 
 def _recipes() -> Page:
-    here = Page(RECIPES, "", "", "")
+    to = partial(address, RECIPES)
     chosen = {name: recipe(name) for name in shipped_names("recipe")}
     rows = [
         [
@@ -49,23 +49,29 @@ def _recipes() -> Page:
     parts = [
         "# Recipes",
         "How a network is trained, as data. `--recipe` takes the name of one of these or a file of your own;"
-        f" [recipe files]({here.to('reference/recipe.md')}) lists every field.",
+        f" [recipe files]({to('reference/recipe.md')}) lists every field.",
         block("reskeras train cifar-resnet-20 --recipe quick\nreskeras recipes paper-cifar > mine.yaml", "shell"),
-        table(head, rows, right=["batch", "learning rate", "weight decay"], sortable=True),
+        table(head, rows, right=["batch", "learning rate", "weight decay"], kind="sortable"),
     ]
     for name, one in chosen.items():
-        parts += [f"## `{name}` {{#{name}}}", prose(one.description), table(["field", "value", "meaning"], _fields(one)),
-                  _folded(f"{name}.yaml", _file("recipe", name))]
-    return Page(RECIPES, "Recipes", "\n\n".join(parts), _folder("recipe"), "The built-in training recipes, field by field.")
+        parts += [
+            f"## `{name}` {{#{name}}}",
+            prose(one.description),
+            table(["field", "value", "meaning"], _fields(one), kind="fields"),
+            _folded(f"{name}.yaml", _file("recipe", name)),
+        ]
+    return Page(
+        RECIPES, "Recipes", "\n\n".join(parts), _folder("recipe"), "The built-in training recipes, field by field."
+    )
 
 
 def _fields(one: Recipe) -> Iterator[list[str]]:
     """The fields that a recipe sets, nested ones by their path, with what they mean."""
-    here = Page(RECIPES, "", "", "")
+    to = partial(address, RECIPES)
     for path, value in _paths(one.sparse()):
         if path != "description":
             name = path.partition(".")[0]
-            link = here.to("reference/recipe.md", path if path == name else _anchor_of(one, path))
+            link = to("reference/recipe.md", path if path == name else _anchor_of(one, path))
             yield [f"[{code(path)}]({link})", code(_flow(value)), prose(_meaning(one, path))]
 
 
@@ -106,20 +112,26 @@ def _meaning(one: Recipe, path: str) -> str:
 def _flow(value: Any) -> str:
     from reskeras.documents.document import to_yaml
 
-    return to_yaml({"": value}).partition(":")[2].strip() if not isinstance(value, list) else f"[{', '.join(map(str, value))}]"
+    return (
+        to_yaml({"": value}).partition(":")[2].strip()
+        if not isinstance(value, list)
+        else f"[{', '.join(map(str, value))}]"
+    )
 
 
 def _folded(title: str, text: str) -> str:
-    return f'<details markdown>\n<summary>{title}</summary>\n\n{block(text, "yaml")}\n\n</details>'
+    return f"<details markdown>\n<summary>{title}</summary>\n\n{block(text, 'yaml')}\n\n</details>"
 
 
 def _spaces() -> Page:
-    here = Page(SPACES, "", "", "")
+    to = partial(address, SPACES)
     parts = [
         "# Search spaces",
         "What a search may vary, as data. `--space` takes the name of one of these or a file of your own;"
-        f" [space files]({here.to('reference/space.md')}) lists every field.",
-        block("reskeras tune cifar-resnet-20 --space orders --data digits\nreskeras spaces orders > mine.yaml", "shell"),
+        f" [space files]({to('reference/space.md')}) lists every field.",
+        block(
+            "reskeras tune cifar-resnet-20 --space orders --data digits\nreskeras spaces orders > mine.yaml", "shell"
+        ),
     ]
     for name in shipped_names("space"):
         found: Space = space(name)
@@ -127,12 +139,16 @@ def _spaces() -> Page:
             [code(path), prose(domain.describe()), prose(domain.describe_when())]
             for path, domain in found.parameters.items()
         ]
-        parts += [f"## `{name}` {{#{name}}}", prose(found.description), table(["parameter", "values", "only when"], rows)]
+        parts += [
+            f"## `{name}` {{#{name}}}",
+            prose(found.description),
+            table(["parameter", "values", "only when"], rows),
+        ]
     return Page(SPACES, "Search spaces", "\n\n".join(parts), _folder("space"), "The built-in search spaces.")
 
 
 def _suites() -> Page:
-    here = Page(SUITES, "", "", "")
+    to = partial(address, SUITES)
     suites = {name: read_suite(name) for name in suite_names()}
     listed = [
         [f"[{code(name)}](#{name})", str(len(suite.rows)), f"{find_task(task_of(suite)).noun}s", prose(suite.title)]
@@ -141,14 +157,20 @@ def _suites() -> Page:
     parts = [
         "# Suites",
         "The papers' tables and figures, as networks to train and measure beside the published figures."
-        f" [`reskeras reproduce`]({here.to('commands/reproduce.md')}) runs one;"
-        f" [results]({here.to('results/index.md')}) shows what came out.",
+        f" [`reskeras reproduce`]({to('commands/reproduce.md')}) runs one;"
+        f" [results]({to('results/index.md')}) shows what came out.",
         block("reskeras suites v1-figure-6\nreskeras reproduce v1-figure-6 --scale budget", "shell"),
-        table(["suite", "rows", "of", "title"], listed, right=["rows"], sortable=True),
+        table(["suite", "rows", "of", "title"], listed, right=["rows"], kind="sortable"),
     ]
     for name, suite in suites.items():
         parts += _suite(name, suite)
-    return Page(SUITES, "Suites", "\n\n".join(parts), _folder("suite"), "The papers' tables and figures, with their published figures.")
+    return Page(
+        SUITES,
+        "Suites",
+        "\n\n".join(parts),
+        _folder("suite"),
+        "The papers' tables and figures, with their published figures.",
+    )
 
 
 def _suite(name: str, suite: SuiteSpec) -> Iterator[str]:
@@ -169,9 +191,9 @@ def _suite(name: str, suite: SuiteSpec) -> Iterator[str]:
 
 
 def _network(row: RowSpec) -> str:
-    here = Page(SUITES, "", "", "")
+    to = partial(address, SUITES)
     if isinstance(row.network, str):
-        return f"[{code(row.network)}]({here.to('catalogue.md', row.network)})"
+        return f"[{code(row.network)}]({to('catalogue.md', row.network)})"
     return "published only" if row.network is None else f"{code(_flow_mapping(row.network))}"
 
 

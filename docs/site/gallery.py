@@ -64,7 +64,7 @@ DRAWN = (
         "reskeras analyse RUN",
         "Test error with one unit removed, and with neighbours swapped.",
         {
-            "results/v1-figure-7/lesions.png": "Errors with one unit removed: plain nets fail, residual nets hardly notice",
+            "results/v1-figure-7/lesions.png": "With one unit removed plain nets fail, residual nets barely notice",
             "results/short/v1-figure-7/lesions.png": "The same after a schedule that is too short",
         },
     ),
@@ -108,9 +108,15 @@ DRAWN = (
         "reskeras detect show RUN --data SOURCE --batch batch.png",
         "The images of the first training batch with their boxes.",
     ),
-    Drawn("A search", "reskeras tune cifar-resnet-20 --space orders --data digits", "Trials by time and by parameter, the best so far."),
+    Drawn(
+        "A search",
+        "reskeras tune cifar-resnet-20 --space orders --data digits",
+        "Trials by time and by parameter, the best so far.",
+    ),
     Drawn("Seeds as a band", "reskeras train cifar-resnet-20 --seeds 3", "Mean learning curves of several seeds."),
-    Drawn("Found objects", "reskeras detect predict RUN street.jpg --out found", "Images with the boxes found in them."),
+    Drawn(
+        "Found objects", "reskeras detect predict RUN street.jpg --out found", "Images with the boxes found in them."
+    ),
     Drawn("Places of one object", "reskeras localise predict RUN photo.jpg --out found", "The best box of each class."),
 )
 
@@ -118,11 +124,18 @@ DRAWN = (
 def pages(root: Path) -> list[Page]:
     """The page of the gallery; a picture below docs/ that is in no entry is an error."""
     shown = [path for drawn in DRAWN for path in drawn.pictures]
-    there = {path.relative_to(root / "docs").as_posix() for path in (root / "docs").rglob("*") if path.suffix in PICTURES}
+    there = {
+        path.relative_to(root / "docs").as_posix() for path in (root / "docs").rglob("*") if path.suffix in PICTURES
+    }
     if left := there ^ set(shown):
-        raise SystemExit(f"docs/site/gallery.py: DRAWN and the pictures below docs/ differ in {', '.join(sorted(left))}")
-    parts = ["# Gallery", "The pictures that reskeras draws, each with its command. All are made by matplotlib or Pillow"
-             " from the numbers of a run; the same plots stand in the pages of `reskeras report`."]
+        raise SystemExit(
+            f"docs/site/gallery.py: DRAWN and the pictures below docs/ differ in {', '.join(sorted(left))}"
+        )
+    parts = [
+        "# Gallery",
+        "The pictures that reskeras draws, each with its command. All are made by matplotlib or Pillow"
+        " from the numbers of a run; the same plots stand in the pages of `reskeras report`.",
+    ]
     for drawn in DRAWN:
         if drawn.pictures:
             parts += [f"## {drawn.title}", prose(drawn.shows), block(drawn.command, "shell")]
@@ -131,4 +144,6 @@ def pages(root: Path) -> list[Page]:
     for drawn in DRAWN:
         if not drawn.pictures:
             parts += [f"### {drawn.title}", prose(drawn.shows), block(drawn.command, "shell")]
-    return [Page(PATH, "Gallery", "\n\n".join(parts), "docs/site/gallery.py", "Pictures drawn by reskeras, with commands.")]
+    return [
+        Page(PATH, "Gallery", "\n\n".join(parts), "docs/site/gallery.py", "Pictures drawn by reskeras, with commands.")
+    ]

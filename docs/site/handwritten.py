@@ -36,8 +36,8 @@ def sources(root: Path) -> dict[str, str]:
 class Links:
     """Where links of hand-written files lead on the site.
 
-    `pages` are the pages by the file that they are made of, `written` the others; `repository` is the address of the repository where it is
-    published, if anywhere: files that the site lacks are shown there.
+    `pages` are the pages by the file that they are made of, `written` the others; `repository` is the address where the
+    repository is published, if anywhere: files that the site lacks are shown there.
     """
 
     root: Path
@@ -66,7 +66,9 @@ class Links:
         if file in self.pages:
             return address(here, self.pages[file], anchor)
         if file == "README.md":
-            return address(here, *(OLD_ANCHORS.get(anchor, f"index.md#{anchor}").split("#") if anchor else ["index.md"]))
+            return address(
+                here, *(OLD_ANCHORS.get(anchor, f"index.md#{anchor}").split("#") if anchor else ["index.md"])
+            )
         if file.removeprefix("docs/") in self.written:
             return address(here, file.removeprefix("docs/"), anchor)
         if not (self.root / file).exists():
@@ -93,7 +95,9 @@ def title_of(text: str, source: str) -> str:
 
 def summary_of(text: str) -> str:
     """The first paragraph of prose, without its markup; at most 200 characters of whole sentences."""
-    prose = (part for part in text.split("\n\n") if part.strip() and not re.match(r"\s*([#!|>`<*-]|\d+\. )(?!\*)", part))
+    prose = (
+        part for part in text.split("\n\n") if part.strip() and not re.match(r"\s*([#!|>`<*-]|\d+\. )(?!\*)", part)
+    )
     words = " ".join(re.sub(r"[`*]|!?\[|\]\([^)]*\)", "", next(prose, "")).split())
     sentences = re.split(r"(?<=[.!?]) ", words)
     kept = sentences[0]

@@ -21,5 +21,9 @@ def listed(navigation: Navigation, version: str) -> str:
 
 def whole(navigation: Navigation) -> str:
     """All pages, one after another, each under its path."""
-    texts = [f"<!-- {path} -->\n\n{navigation.pages[path].text.strip()}" for _, paths in navigation.sections() for path in paths]
+    texts = [
+        f"<!-- {path} -->\n\n{navigation.pages[path].text.strip()}"
+        for _, paths in navigation.sections()
+        for path in paths
+    ]
     return "\n\n".join(texts) + "\n"

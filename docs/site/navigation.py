@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from docs.site.page import Page
 
@@ -40,7 +41,7 @@ PLACES: Mapping[str, tuple[str | tuple[str, tuple[str, ...]], ...]] = {
     "Project": ("changelog.md", "contributing.md"),
 }
 TITLES = {"results/index.md": "Results", "index.md": "Home"}  # where the heading is too long or has another purpose
-Entry = dict[str, "str | list[Entry]"]
+Entry = dict[str, Any]  # a title, and its page or the entries below it
 
 
 @dataclass
@@ -78,15 +79,23 @@ class Navigation:
     def _entries(self, section: str, entries: Iterable[str | tuple[str, tuple[str, ...]]]) -> Iterator[Entry]:
         for entry in entries:
             if isinstance(entry, str):
-                for path in self._there(entry):
-                    yield {self.title(path): path}
+                paths = self._there(entry)
+                for group in dict.fromkeys(self.pages[path].group for path in paths):
+                    within = [path for path in paths if self.pages[path].group == group]
+                    listed: list[Entry] = [{self.title(path): path} for path in within]
+                    yield from ([{group: listed}] if group else listed)
             elif self._any(entry[1]):
                 yield {entry[0]: [*self._entries(section, entry[1])]}
 
     def _there(self, entry: str) -> list[str]:
         if not entry.endswith("*"):
             return [entry] if entry in self.pages else []
-        named = {each for entries in PLACES.values() for part in entries for each in ([part] if isinstance(part, str) else part[1])}
+        named = {
+            each
+            for entries in PLACES.values()
+            for part in entries
+            for each in ([part] if isinstance(part, str) else part[1])
+        }
         return [path for path in self.pages if path.startswith(entry[:-1]) and path not in named]
 
     def title(self, path: str) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from docs.site.page import Page, block, code, prose, table
+from functools import partial
+
+from docs.site.page import Page, address, block, code, prose, table
 from reskeras.networks.catalog import catalog
 from reskeras_cli.list import described_rows
 from reskeras_cli.output import shape_text, short
 
 PATH = "catalogue.md"
+PAPERS = "v1 is [arXiv:1512.03385](https://arxiv.org/abs/1512.03385), v2 [arXiv:1603.05027](https://arxiv.org/abs/1603.05027)."
+EXAMPLES = "reskeras list --filter preact\nreskeras show resnet-50\nreskeras build --depth 152 --preact"
 HEAD = ["name", "layers", "block", "shortcut", "skip", "order", "input", "parameters", "multiply-adds", "source"]
 
 
@@ -25,17 +29,18 @@ def pages() -> list[Page]:
         ]
         for row in described_rows()
     ]
-    here = Page(PATH, "", "", "")
+    to = partial(address, PATH)
+    flags, files = to("commands/show.md", "set"), to("reference/network.md")
     text = "\n\n".join(
         [
             "# Networks by name",
-            f"The {len(catalog())} networks of the catalogue, with costs counted from their plans before anything is built"
-            " (multiply-adds of one image in the input shape given). v1 is [arXiv:1512.03385](https://arxiv.org/abs/1512.03385),"
-            " v2 [arXiv:1603.05027](https://arxiv.org/abs/1603.05027).",
-            block("reskeras list --filter preact\nreskeras show resnet-50\nreskeras build --depth 152 --preact", "shell"),
-            f"Every name is a starting point: flags and [`--set`]({here.to('commands/show.md', 'set')}) change any of its"
-            f" fields, and a [network file]({here.to('reference/network.md')}) describes one that has no name.",
-            table(HEAD, rows, right=["layers", "parameters", "multiply-adds"], sortable=True),
+            f"The {len(catalog())} networks of the catalogue, with costs counted before they are built; multiply-adds"
+            f" are those of one image in the input shape given. {PAPERS}",
+            block(EXAMPLES, "shell"),
+            f"Every name is a starting point: flags and [`--set`]({flags}) change any of its fields, and a"
+            f" [network file]({files}) describes a network that has no name.",
+            table(HEAD, rows, right=["layers", "parameters", "multiply-adds"], kind="sortable"),
         ]
     )
-    return [Page(PATH, "Networks", text, "reskeras/networks/catalog.py", "All named networks with their fields and costs.")]
+    summary = "All named networks with their fields and costs."
+    return [Page(PATH, "Networks", text, "reskeras/networks/catalog.py", summary, wide=True)]

@@ -17,22 +17,16 @@ FENCE = re.compile(r"^ {0,3}(```|~~~)")
 @dataclass(frozen=True)
 class Page:
     """One page: its place among the sources (`commands/train.md`), its title in the navigation, its Markdown, and the
-    file of the repository that is edited to change it. `summary` is one line for search engines and `llms.txt`."""
+    file of the repository that is edited to change it. `summary` is one line for search engines and `llms.txt`, `group`
+    its group in the navigation, `wide` whether it needs the room of the table of contents."""
 
     path: str
     title: str
     text: str
     source: str
     summary: str = ""
-
-    def to(self, path: str, anchor: str = "") -> str:
-        """The relative address of another page or file, from this page."""
-        return address(self.path, path, anchor)
-
-    @property
-    def depth(self) -> int:
-        """The number of folders that it is in."""
-        return self.path.count("/")
+    group: str = ""
+    wide: bool = False
 
 
 def address(here: str, there: str, anchor: str = "") -> str:
@@ -71,12 +65,13 @@ def block(text: str, language: str = "") -> str:
     return f"```{language}\n{text.rstrip()}\n```"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[str] = (), sortable: bool = False) -> str:
-    """A table; the columns named in `right` are aligned to the right. A sortable one gets buttons and a filter."""
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[str] = (), kind: str = "") -> str:
+    """A table; the columns named in `right` are aligned to the right. One of the kind `sortable` gets buttons and a
+    filter; in one of `fields` the cells of a row stand below each other on a narrow screen."""
     rules = ["---:" if name in set(right) else "---" for name in head]
     lines = [_row(head), _row(rules), *(_row([_cell(cell) for cell in row]) for row in rows)]
     drawn = "\n".join(lines)
-    return f'<div class="sortable" markdown>\n\n{drawn}\n\n</div>' if sortable else drawn
+    return f'<div class="{kind}" markdown>\n\n{drawn}\n\n</div>' if kind else drawn
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -92,6 +87,8 @@ def front_matter(page: Page) -> str:
     known = {"source": page.source, "description": page.summary}
     # a JSON string is a YAML string
     lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in known.items() if value]
+    if page.wide:
+        lines.append("hide: [toc]")
     return "---\n" + "\n".join(lines) + f"\n---\n\n{page.text.strip()}\n"
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
-import re
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
 from docs.site.handwritten import folder_anchor
-from docs.site.page import Page, code, table
+from docs.site.page import Page, address, code, table
 
 PATH = "results/files.md"
+MOST_COLUMNS = 8  # that are named
 KINDS = {
     ".csv": "table",
     ".json": "values",
@@ -25,17 +26,17 @@ KINDS = {
 
 def pages(root: Path) -> list[Page]:
     """The page of all files of results."""
-    here = Page(PATH, "", "", "")
+    to = partial(address, PATH)
     parts = [
         "# Data of the results",
-        f"Every figure in the [results]({here.to('results/index.md')}) comes from these files; `reskeras report FOLDER`"
+        f"Every figure in the [results]({to('results/index.md')}) comes from these files; `reskeras report FOLDER`"
         " writes their page again.",
     ]
     for folder, files in groupby(files_of_results(root), key=lambda file: file.parent):
         name = folder.relative_to(root).as_posix()
         rows = [
             [
-                f"[{code(file.name)}]({here.to(file.relative_to(root / 'docs').as_posix())})",
+                f"[{code(file.name)}]({to(file.relative_to(root / 'docs').as_posix())})",
                 _content(file),
                 _size(file.stat().st_size),
             ]
@@ -56,10 +57,11 @@ def _content(file: Path) -> str:
     kind = KINDS[file.suffix]
     if file.suffix == ".csv":
         with file.open(encoding="utf-8", newline="") as text:
-            rows = list(csv.reader(text))
-        return f"{len(rows) - 1:,} rows: {', '.join(code(name) for name in rows[0][:8])}{' ...' if len(rows[0]) > 8 else ''}"
+            head, *rows = csv.reader(text)
+        columns = ", ".join(map(code, head[:MOST_COLUMNS])) + (", ..." if len(head) > MOST_COLUMNS else "")
+        return f"{len(rows):,} rows: {columns}"
     if file.suffix == ".jsonl":
-        return f"{len(re.findall(chr(10), file.read_text('utf-8'))):,} lines, {kind}"
+        return f"{len(file.read_text('utf-8').splitlines()):,} lines, {kind}"
     return kind
 
 

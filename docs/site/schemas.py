@@ -6,9 +6,10 @@ import inspect
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from docs.site.page import Page, block, code, prose, table
+from docs.site.page import Page, address, block, code, prose, table
 from reskeras_cli.schema import kinds
 
 INDEX = "reference/yaml.md"
@@ -16,21 +17,24 @@ HEAD = ["field", "value", "default", "meaning"]
 WORDS = {"integer": "whole number", "number": "number", "string": "text", "boolean": "`true`, `false`"}
 
 
+LEAD = """Every field of the files that you write. Reading them refuses an unknown field or a value out of range, with
+its line. A field without a default may be left out; the rest of the file then decides.
+
+An editor that supports the YAML language server completes and checks them:"""
+EXAMPLE = """reskeras schema network > network.schema.json
+echo '# yaml-language-server: $schema=network.schema.json' > mine.yaml"""
+
+
 def pages() -> list[Page]:
     """A page for each kind of YAML file, after the page that lists them."""
     written = [_page(name, spec.model_json_schema(), _file(spec)) for name, spec in kinds().items()]
-    listed = Page(INDEX, "", "", "")
-    rows = [[f"[{each.title}]({listed.to(each.path)})", code(f"reskeras schema {name}"), each.summary] for name, each in zip(kinds(), written, strict=True)]
-    text = "\n\n".join(
-        [
-            "# YAML files",
-            "Every field of the files that you write. They are read by the same models as these pages are written from: an"
-            " unknown field or a value out of range is refused with its line. Fields without a default may be left out; where another one decides,"
-            " the meaning says so. For completion in an editor:",
-            block("reskeras schema network > network.schema.json\necho '# yaml-language-server: $schema=network.schema.json' > mine.yaml", "shell"),
-            table(["file", "JSON Schema", "what it describes"], rows),
-        ]
-    )
+    to = partial(address, INDEX)
+    rows = [
+        [f"[{each.title}]({to(each.path)})", code(f"reskeras schema {name}"), prose(each.summary)]
+        for name, each in zip(kinds(), written, strict=True)
+    ]
+    listed = table(["file", "JSON Schema", "what it describes"], rows)
+    text = "\n\n".join(["# YAML files", LEAD, block(EXAMPLE, "shell"), listed])
     return [Page(INDEX, "All files", text, "docs/site/schemas.py", "The YAML files that reskeras reads."), *written]
 
 
@@ -40,8 +44,18 @@ def _file(spec: type) -> str:
 
 def _page(name: str, schema: Mapping[str, Any], source: str) -> Page:
     described = schema.get("description", "")
-    parts = [f"# {name.capitalize()} files", prose(inspect.cleandoc(described)), *Fields(schema.get("$defs", {})).sections(schema)]
-    return Page(f"reference/{name}.md", name.capitalize(), "\n\n".join(parts), source, described.split("\n\n")[0].replace("\n", " "))
+    parts = [
+        f"# {name.capitalize()} files",
+        prose(inspect.cleandoc(described)),
+        *Fields(schema.get("$defs", {})).sections(schema),
+    ]
+    return Page(
+        f"reference/{name}.md",
+        name.capitalize(),
+        "\n\n".join(parts),
+        source,
+        described.split("\n\n")[0].replace("\n", " "),
+    )
 
 
 @dataclass
@@ -62,14 +76,16 @@ class Fields:
             inner: list[tuple[str, str, Mapping[str, Any]]] = []
             rows = [self._row(path, name, each, node, inner) for name, each in node.get("properties", {}).items()]
             if rows:
-                yield table(HEAD, rows)
+                yield table(HEAD, rows, kind="fields")
             waiting = inner + waiting
 
     def _place(self, path: str, node: Mapping[str, Any]) -> str:
         kind = _kind(node)
         return f"{path}-{kind}" if kind else f"{path}-fields"
 
-    def _row(self, path: str, name: str, each: Mapping[str, Any], node: Mapping[str, Any], inner: list[Any]) -> list[str]:
+    def _row(
+        self, path: str, name: str, each: Mapping[str, Any], node: Mapping[str, Any], inner: list[Any]
+    ) -> list[str]:
         full = f"{path}.{name}" if path else name
         said = each.get("description") or self._first_sentence(each)
         required = name in node.get("required", ())
@@ -94,8 +110,12 @@ class Fields:
         if default is None:
             return ""
         if isinstance(default, dict):
-            return code(default["kind"]) if "kind" in default and len(default) == 1 else "" 
-        return code(json.dumps(default, ensure_ascii=False)) if not isinstance(default, str) or not default else code(default)
+            return code(default["kind"]) if "kind" in default and len(default) == 1 else ""
+        return (
+            code(json.dumps(default, ensure_ascii=False))
+            if not isinstance(default, str) or not default
+            else code(default)
+        )
 
     def _value(self, path: str, each: Mapping[str, Any], inner: list[Any]) -> str:
         """What a field may hold, in words; mappings that are not described yet are added to `inner`."""
@@ -165,7 +185,7 @@ def _bounds(each: Mapping[str, Any]) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) or value == int(value) and abs(value) >= 1 else f"{value:g}"
+    return f"{value:,}" if isinstance(value, int) or (value == int(value) and abs(value) >= 1) else f"{value:g}"
 
 
 def _length(each: Mapping[str, Any]) -> str:
