@@ -23,10 +23,11 @@ from docs.site.build import ROOT, SITE, build
     help="Where the repository is published, such as https://github.com/OWNER/NAME: pages then link to the files that"
     " are edited to change them.",
 )
-def main(out: Path, repository: str | None) -> None:
+@click.option("--url", metavar="URL", help="Where the site is to be served; its 404 page needs this unless at a root.")
+def main(out: Path, repository: str | None, url: str | None) -> None:
     """Write the pages of the documentation and build the site. Warnings, such as a broken link, are errors."""
     begun = time.monotonic()
-    count = build(out, (repository or "").rstrip("/") or None)
+    count = build(out, (repository or "").rstrip("/") or None, url)
     click.echo(f"{count} pages in {out / SITE} ({time.monotonic() - begun:.0f} s); open {out / SITE / 'index.html'}")
 
 

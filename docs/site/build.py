@@ -64,14 +64,17 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def build(folder: Path, repository: str | None = None, root: Path = ROOT) -> int:
+def build(folder: Path, repository: str | None = None, url: str | None = None, root: Path = ROOT) -> int:
     """Build the site in `folder`/site from the sources in `folder`/docs-src, both made anew; the number of its pages. A
-    warning ends the program."""
+    warning ends the program.
+
+    Pages link to the files that they are made of in `repository`, if given. `url` is where the site is to be served,
+    which only its 404 page and sitemap depend on."""
     navigation = gathered(root, repository)
     write_sources(navigation, folder / SOURCES, root)
     shutil.copytree(HERE / "overrides", folder / "overrides", dirs_exist_ok=True)
     settings = folder / "zensical.toml"
-    _write(settings, _settings(navigation, repository))
+    _write(settings, _settings(navigation, repository, url))
     shutil.rmtree(folder / SITE, ignore_errors=True)
     words = [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "--config-file", str(settings)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
@@ -84,11 +87,12 @@ def build(folder: Path, repository: str | None = None, root: Path = ROOT) -> int
     return len(navigation.pages)
 
 
-def _settings(navigation: Navigation, repository: str | None) -> str:
+def _settings(navigation: Navigation, repository: str | None, url: str | None) -> str:
     """zensical.toml with what only this build knows. JSON's strings, lists and numbers are TOML's too."""
     text = (HERE / "zensical.toml").read_text("utf-8")
     name = f"reskeras {reskeras.__version__}"
-    project = {"site_name": name, "docs_dir": SOURCES, "site_dir": SITE, "nav": navigation.tree()}
+    project: dict[str, Any] = {"site_name": name, "docs_dir": SOURCES, "site_dir": SITE, "nav": navigation.tree()}
+    project |= {"site_url": url} if url else {}
     extra = {"release": reskeras.__version__, "repository": repository or ""}
     for table, values in (("project", project), ("project.extra", extra)):
         head = f"[{table}]\n"

@@ -63,13 +63,14 @@
     if (table.tBodies[0].rows.length > 12) region.prepend(filtered(table));
   };
 
-  // a region that scrolls sideways is one that the keyboard reaches
-  const reachable = () => {
+  // a region that scrolls sideways is one that the keyboard reaches; buttons of code are no landmarks
+  const accessible = () => {
     for (const each of document.querySelectorAll(".md-typeset__scrollwrap, .md-typeset pre > code")) {
       const wide = each.scrollWidth > each.clientWidth;
       if (wide) each.setAttribute("tabindex", "0");
       else each.removeAttribute("tabindex");
     }
+    for (const each of document.querySelectorAll("nav.md-code__nav:not([role])")) each.setAttribute("role", "none");
   };
 
   // links to sections of the README of old
@@ -81,6 +82,6 @@
   lead();
   addEventListener("hashchange", lead);
   for (const each of document.querySelectorAll(".sortable")) sortable(each);
-  new ResizeObserver(reachable).observe(document.body);
-  addEventListener("load", reachable);
+  new ResizeObserver(accessible).observe(document.body);
+  new MutationObserver(accessible).observe(document.body, { childList: true, subtree: true });
 })();
