@@ -1,7 +1,7 @@
 """A built page as tests read it: what it links to, what it loads, what can be linked to in it."""
 
 import re
-from functools import lru_cache
+from functools import cache
 from html.parser import HTMLParser
 
 LOADED = {("script", "src"), ("img", "src"), ("source", "src"), ("iframe", "src"), ("object", "data"), ("use", "href")}
@@ -46,6 +46,6 @@ class Read(HTMLParser):
         return "".join(self.texts)
 
 
-@lru_cache(maxsize=None)
+@cache
 def read(path):
     return Read(path.read_text(encoding="utf-8"))
