@@ -95,7 +95,10 @@ class Fields:
         return [f'<span id="{anchor}">{code(full)}</span>', value, shown, prose(said)]
 
     def _first_sentence(self, each: Mapping[str, Any]) -> str:
+        """What an alternative of a field says of it, or the mapping that it is."""
         for option in (each, *each.get("anyOf", ())):
+            if "description" in option:
+                return str(option["description"])
             if "$ref" in option:
                 said = inspect.cleandoc(self._met(option).get("description", "")).split("\n\n")[0].replace("\n", " ")
                 return said.split(". ")[0].rstrip(".")

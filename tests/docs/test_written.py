@@ -108,6 +108,13 @@ def test_every_field_of_a_file_is_in_its_reference(site, kind):
             assert any(row.endswith(f".{field[1]}") for row in shown), field
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_says_what_it_means(site, kind):
+    rows = [row for row in read(site / f"reference/{kind}.html").rows if len(row) == 4]
+    assert len(rows) > 2
+    assert [row[0] for row in rows if not row[3] and not row[0].endswith("kind")] == []
+
+
 def test_defaults_and_bounds_are_those_of_the_schema(site):
     rows = {row[0]: row for row in read(site / "reference/recipe.html").rows if len(row) == 4}
     assert rows["batch_size"][1:3] == ["whole number, 1 to 65,536", "128"]
