@@ -88,5 +88,5 @@ class Navigation:
         return [path for path in self.pages if path.startswith(entry[:-1]) and path not in NAMED]
 
     def title(self, path: str) -> str:
-        """A page's title in the navigation."""
-        return TITLES.get(path, self.pages[path].title)
+        """A page's title in the navigation: what stands before a colon says enough there."""
+        return TITLES.get(path, self.pages[path].title.partition(": ")[0])

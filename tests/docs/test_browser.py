@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import time
 from pathlib import Path
 
@@ -135,21 +136,48 @@ def test_the_catalogue_sorts_by_number_and_by_text_and_filters(site, wide):
     assert wide.find_element(By.CSS_SELECTOR, ".filter-line [role=status]").text == f"1 of {len(before)}"
 
 
-def test_a_copy_button_copies_the_commands(site, wide):
+@pytest.mark.parametrize(
+    "page, commands",
+    [
+        ("catalogue.html", ["reskeras list --filter preact", "reskeras show resnet-50"]),
+        ("results/index.html", ["reskeras reproduce all --scale budget --data-dir DIR"]),
+    ],
+)
+def test_a_copy_button_copies_the_commands(site, wide, page, commands):
+    copied = copied_from(site / page, wide, 0)
+    assert copied.splitlines()[: len(commands)] == commands
+
+
+def test_of_a_console_only_the_commands_are_copied(site, wide):
+    [number] = [
+        number
+        for number, text in enumerate(
+            re.findall(r"```.*?```", (site / "results/index.md").read_text("utf-8"), re.DOTALL)
+        )
+        if "$ reskeras report docs/results/v1-figure-7" in text
+    ]
+    assert copied_from(site / "results/index.html", wide, number) == "reskeras report docs/results/v1-figure-7"
+
+
+def copied_from(page, driver, number):
+    """What the copy button of a block of code, by its number in the page, puts on the clipboard."""
     from selenium.webdriver.common.by import By
 
-    wide.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]})
-    wide.get((site / "catalogue.html").as_uri())
-    button = eventually(lambda: wide.find_elements(By.CSS_SELECTOR, ".md-code__button[title*=Copy]"))[0]
-    wide.execute_script(
-        "window.copied = []; document.addEventListener('copy', () => copied.push(String(getSelection())))"
-    )
-    wide.execute_script(
-        "navigator.clipboard && (navigator.clipboard.writeText = async (text) => { copied.push(text); })"
-    )
+    driver.get(page.as_uri())
+    block = driver.find_elements(By.CSS_SELECTOR, ".md-typeset .highlight")[number]
+    driver.execute_script("arguments[0].scrollIntoView({ block: 'center' })", block)
+    [button] = eventually(lambda: block.find_elements(By.CSS_SELECTOR, "button[title*=Copy]"))
+    driver.execute_script(RECORDED)
     button.click()
-    [copied] = eventually(lambda: wide.execute_script("return copied.length ? copied : null"))
-    assert copied.strip().splitlines()[0] == "reskeras list --filter preact"
+    [copied] = eventually(lambda: driver.execute_script("return copied.length ? copied : null"))
+    return copied.strip()
+
+
+# the button selects a text field that it hides, and copies that
+RECORDED = """
+window.copied = [];
+document.addEventListener("copy", () => copied.push(document.activeElement.value ?? String(getSelection())), true);
+"""
 
 
 @pytest.mark.parametrize("anchor", ["fine-tune", "detect-objects", "differences-from-other-resnets"])

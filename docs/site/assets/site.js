@@ -1,4 +1,4 @@
-// Sortable tables with a filter, regions that scroll by keyboard, and links to sections that have moved.
+// Sortable tables with a filter, commands that are copied, regions that scroll by keyboard, sections that have moved.
 (() => {
   const SIZES = { k: 1e3, M: 1e6, G: 1e9, T: 1e12 };
 
@@ -73,6 +73,13 @@
     for (const each of document.querySelectorAll("nav.md-code__nav:not([role])")) each.setAttribute("role", "none");
   };
 
+  // of a console's block its button copies the commands, without prompts and without what they print
+  const commands = (block) => {
+    const code = block.querySelector("code").cloneNode(true);
+    for (const each of code.querySelectorAll(".gp, .go")) each.remove();
+    block.dataset.copy = code.textContent.split("\n").filter((line) => line.trim()).join("\n");
+  };
+
   // links to sections of the README of old
   const lead = () => {
     const target = typeof moved === "object" && moved[location.hash.slice(1)];
@@ -82,6 +89,7 @@
   lead();
   addEventListener("hashchange", lead);
   for (const each of document.querySelectorAll(".sortable")) sortable(each);
+  for (const each of document.querySelectorAll(".language-console")) if (each.querySelector(".gp")) commands(each);
   new ResizeObserver(accessible).observe(document.body);
   new MutationObserver(accessible).observe(document.body, { childList: true, subtree: true });
 })();
