@@ -11,7 +11,7 @@ LOADING_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "
 class Read(HTMLParser):
     def __init__(self, text):
         super().__init__()
-        self.ids, self.links, self.loaded, self.texts = [], [], [], []
+        self.ids, self.links, self.loaded, self.texts, self.described = [], [], [], [], []
         self.cell, self.rows = None, []
         self.feed(text)
 
@@ -26,6 +26,8 @@ class Read(HTMLParser):
         self.loaded += [given[name] for of, name in LOADED if of == tag and name in given]
         self.loaded += [part.split()[0] for part in given.get("srcset", "").split(",") if part.strip()]
         self.loaded += re.findall(r"url\(([^)]*)\)", given.get("style", "") or "")
+        if tag == "img":
+            self.described.append(given.get("alt", ""))
         if tag == "tr":
             self.rows.append([])
         if tag in ("td", "th"):

@@ -148,15 +148,18 @@ def test_a_copy_button_copies_the_commands(site, wide, page, commands):
     assert copied.splitlines()[: len(commands)] == commands
 
 
-def test_of_a_console_only_the_commands_are_copied(site, wide):
+@pytest.mark.parametrize(
+    "command", ["reskeras report docs/results/v1-figure-6", "reskeras report docs/results/v1-figure-7"]
+)
+def test_of_a_console_only_the_commands_are_copied(site, wide, command):
     [number] = [
         number
         for number, text in enumerate(
             re.findall(r"```.*?```", (site / "results/index.md").read_text("utf-8"), re.DOTALL)
         )
-        if "$ reskeras report docs/results/v1-figure-7" in text
+        if f"$ {command}\n" in text
     ]
-    assert copied_from(site / "results/index.html", wide, number) == "reskeras report docs/results/v1-figure-7"
+    assert copied_from(site / "results/index.html", wide, number) == command
 
 
 def copied_from(page, driver, number):

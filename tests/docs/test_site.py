@@ -68,6 +68,12 @@ def test_anchors_are_unique(pages):
         assert len(page.ids) == len(set(page.ids)), (name, [each for each in page.ids if page.ids.count(each) > 1])
 
 
+def test_every_picture_is_described(pages):
+    described = {path: [words for words in page.described if words != "logo"] for path, page in pages.items()}
+    assert len(described["gallery.html"]) > 15
+    assert [(path, words) for path, each in described.items() for words in each if len(words) < 10] == []
+
+
 def test_every_page_says_what_it_is_made_of_and_links_to_it(pages, navigation):
     for path, page in navigation.pages.items():
         built = pages[path.replace(".md", ".html")]

@@ -119,6 +119,7 @@ def test_defaults_and_bounds_are_those_of_the_schema(site):
     rows = {row[0]: row for row in read(site / "reference/recipe.html").rows if len(row) == 4}
     assert rows["batch_size"][1:3] == ["whole number, 1 to 65,536", "128"]
     assert rows["learning_rate"][1:3] == ["number, above 0 to 100", "0.1"]
+    assert rows["momentum"][1] == "number, from 0 below 1"
     assert rows["precision"][1] == "auto, float32, mixed_bfloat16, mixed_float16"
     assert rows["optimizer.beta_2"][3] == "Decay of the mean of their squares"
 

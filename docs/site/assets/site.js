@@ -75,9 +75,9 @@
 
   // of a console's block its button copies the commands, without prompts and without what they print
   const commands = (block) => {
-    const code = block.querySelector("code").cloneNode(true);
-    for (const each of code.querySelectorAll(".gp, .go")) each.remove();
-    block.dataset.copy = code.textContent.split("\n").filter((line) => line.trim()).join("\n");
+    const lines = block.querySelector("code").textContent.split("\n");
+    const typed = lines.filter((line, n) => line.startsWith("$ ") || (n && lines[n - 1].endsWith("\\")));
+    if (typed.length) block.dataset.copy = typed.map((line) => line.replace(/^\$ /, "")).join("\n");
   };
 
   // links to sections of the README of old
@@ -89,7 +89,7 @@
   lead();
   addEventListener("hashchange", lead);
   for (const each of document.querySelectorAll(".sortable")) sortable(each);
-  for (const each of document.querySelectorAll(".language-console")) if (each.querySelector(".gp")) commands(each);
+  for (const each of document.querySelectorAll(".language-console")) commands(each);
   new ResizeObserver(accessible).observe(document.body);
   new MutationObserver(accessible).observe(document.body, { childList: true, subtree: true });
 })();
