@@ -71,7 +71,7 @@ def test_anchors_are_unique(pages):
 def test_every_picture_is_described(pages):
     described = {path: [words for words in page.described if words != "logo"] for path, page in pages.items()}
     assert len(described["gallery.html"]) > 15
-    assert [(path, words) for path, each in described.items() for words in each if len(words) < 10] == []
+    assert [(path, words) for path, each in described.items() for words in each if len(words) < 5] == []
 
 
 def test_every_page_says_what_it_is_made_of_and_links_to_it(pages, navigation):
