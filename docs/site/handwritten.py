@@ -15,6 +15,7 @@ from docs.site.redirects import OLD_ANCHORS
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|//|#")
 ITEM = re.compile(r" {0,3}([-*+]|\d+[.)]) ")
+OWN = "docs/site/"  # the program's own folder
 # Markdown below docs/ that is part of another page
 NOT_PAGES = {"docs/benchmarks/notes.md"}
 # files that are pages under another name, with their titles in the navigation
@@ -28,7 +29,7 @@ RENAMED = {
 def sources(root: Path) -> dict[str, str]:
     """The page of each hand-written file of the repository."""
     below = sorted(path.relative_to(root).as_posix() for path in (root / "docs").rglob("*.md"))
-    found = {path: path.removeprefix("docs/") for path in below if path not in NOT_PAGES}
+    found = {path: path.removeprefix("docs/") for path in below if path not in NOT_PAGES and not path.startswith(OWN)}
     return found | RENAMED
 
 
