@@ -16,7 +16,7 @@ define installed
 	touch $@
 endef
 
-.PHONY: setup demo test test-slow test-peers lint docs-examples bench bench-detection bench-accelerator clean
+.PHONY: setup demo docs test test-slow test-peers lint docs-examples bench bench-detection bench-accelerator clean
 
 setup: $(INSTALLED)
 
@@ -28,6 +28,12 @@ demo: setup  ## train cifar-resnet-20 on real handwritten digits, evaluate, expo
 	$(BIN)/reskeras train cifar-resnet-20 --data digits --recipe quick --out $(DEMO)
 	$(BIN)/reskeras evaluate $(DEMO)
 	$(BIN)/reskeras export $(DEMO) --to serving --to tflite
+
+# where the repository is published, for links to the files that pages are made of: make docs REPOSITORY=https://...
+REPOSITORY ?=
+
+docs: setup  ## the documentation site, in build/site; a broken link is an error
+	$(BIN)/python -m docs.site $(if $(REPOSITORY),--repository $(REPOSITORY))
 
 lint: setup
 	$(BIN)/ruff check .
@@ -71,4 +77,4 @@ bench-accelerator: setup  ## one GPU in eight minutes; without one a tiny form t
 	$(BIN)/python -m benchmarks.accelerator
 
 clean:
-	rm -rf $(VENV) $(PEERS) *.egg-info .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(PEERS) build *.egg-info .pytest_cache .ruff_cache .import_linter_cache

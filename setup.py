@@ -5,6 +5,10 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+DOCS = [
+    "zensical==0.0.73",  # why this one: docs/site/zensical.toml
+    "griffelib>=2,<3",
+]
 
 setup(
     name="reskeras",
@@ -58,7 +62,9 @@ setup(
         "remote": ["fsspec>=2025.3,<2028", "s3fs>=2025.3,<2028", "gcsfs>=2025.3,<2028"],  # s3:// and gs://
         "detect": ["pycocotools>=2.0.8,<3"],  # COCO's figures of detectors
         "video": ["av>=16,<19"],  # FFmpeg, for `detect predict` on videos
+        "docs": DOCS,
         "test": [
+            *DOCS,
             "pytest>=8,<10",
             "pytest-xdist>=3.5,<4",
             "ruff>=0.9,<1",

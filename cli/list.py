@@ -19,11 +19,9 @@ def command(text: str, as_json: bool) -> None:
     """List the catalogue: the papers' networks by name, with their fields and costs."""
     from reskeras.errors import ReskerasError
 
-    rows = [row for row in _described() if any(text.lower() in str(value).lower() for value in row.values())]
+    rows = described_rows(text)
     if not rows:
         raise ReskerasError(f"--filter: no network has {text!r} in its name or fields; reskeras list shows all")
-    for row in rows:
-        row.update(_costs(row["name"]))
     if as_json:
         emit_json(rows)
         return
@@ -59,14 +57,18 @@ def command(text: str, as_json: bool) -> None:
     )
 
 
-def _described() -> list[dict[str, Any]]:
-    """A row for each named network, without its costs."""
+def described_rows(text: str = "") -> list[dict[str, Any]]:
+    """Name, fields, costs and source of each named network with `text` in any of them but the costs."""
     from reskeras.networks.catalog import catalog
 
-    return [
+    rows = [
         {"name": name, **row.spec.facts(), "input_shape": row.spec.whole()["input_shape"], "source": row.source}
         for name, row in catalog().items()
     ]
+    chosen = [row for row in rows if any(text.lower() in str(value).lower() for value in row.values())]
+    for row in chosen:
+        row.update(_costs(row["name"]))
+    return chosen
 
 
 def _costs(name: str) -> dict[str, int]:

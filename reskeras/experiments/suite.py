@@ -48,10 +48,12 @@ class BesideSpec(Spec):
     """A training beside that of a row, which its run is measured with: its network, and data and recipe unless they are
     the row's. A classifier's data are by default the row's by their classes."""
 
-    network: str | dict[str, Any]
-    data: Annotated[str, Field(max_length=300)] | None = None
-    recipe: Annotated[str, Field(max_length=300)]
-    fields: dict[str, Any] = Field(default_factory=dict)
+    network: Annotated[str | dict[str, Any], Field(description="Its name in the catalogue, or its fields")]
+    data: Annotated[
+        Annotated[str, Field(max_length=300)] | None, Field(description="Source of its images; default: the row's")
+    ] = None
+    recipe: Annotated[str, Field(max_length=300, description="Name or file of its recipe")]
+    fields: dict[str, Any] = Field(default_factory=dict, description="Fields laid over the recipe")
 
 
 class ScaleSpec(Spec):
@@ -59,13 +61,19 @@ class ScaleSpec(Spec):
     test images are looked at, as fields of the views of its task. With `start` trainings begin with the weights of the
     run of that role, of those `beside`."""
 
-    data: Annotated[str, Field(max_length=300)] | None = None
-    recipe: Annotated[str, Field(max_length=300)] | None = None
-    fields: dict[str, Any] = Field(default_factory=dict)
-    network: dict[str, Any] = Field(default_factory=dict)
-    evaluation: dict[str, Any] | None = None
-    beside: dict[Role, BesideSpec] = Field(default_factory=dict)
-    start: Role | None = None
+    data: Annotated[Annotated[str, Field(max_length=300)] | None, Field(description="Source of the images")] = None
+    recipe: Annotated[Annotated[str, Field(max_length=300)] | None, Field(description="Name or file of the recipe")] = (
+        None
+    )
+    fields: dict[str, Any] = Field(default_factory=dict, description="Fields laid over the recipe")
+    network: dict[str, Any] = Field(default_factory=dict, description="Paths laid over each network")
+    evaluation: Annotated[
+        dict[str, Any] | None, Field(description="How test images are looked at: fields of the views of the task")
+    ] = None
+    beside: dict[Role, BesideSpec] = Field(
+        default_factory=dict, description="Trainings that the runs are measured with, by what they are to them"
+    )
+    start: Annotated[Role | None, Field(description="Which of those beside gives the initial weights")] = None
 
     @model_validator(mode="after")
     def _begins_with_one(self) -> ScaleSpec:
@@ -90,19 +98,19 @@ class BudgetSpec(Spec):
     """A row's part in the evidence that two cores can gather (the scale `budget`): its turn among all rows, and the
     number of its seeds unless another is asked for."""
 
-    turn: Turn
-    seeds: Annotated[int, whole(1, 100)] = 1
+    turn: Annotated[Turn, Field(description="Its turn among all rows")]
+    seeds: Annotated[int, whole(1, 100), Field(description="Number of seeds")] = 1
 
 
 class ProtocolSpec(Spec):
     """How a paper trains and measures, and what replaces that at the smaller scales; `budget` may be left out.
     `images` is the paper's number of training images, `differs` what no scale reproduces of how it trains."""
 
-    description: Text
-    task: SuiteTask = "classification"
-    differs: Text = ""
-    images: Annotated[int, whole(1, 100_000_000)]
-    scales: dict[Scale, ScaleSpec]
+    description: Annotated[Text, Field(description="What the protocol is, in a sentence")]
+    task: Annotated[SuiteTask, Field(description="Task of its networks")] = "classification"
+    differs: Annotated[Text, Field(description="What no scale reproduces of how the paper trains")] = ""
+    images: Annotated[int, whole(1, 100_000_000), Field(description="Number of the paper's training images")]
+    scales: Annotated[dict[Scale, ScaleSpec], Field(description="How it runs at each scale; budget may be left out")]
 
     @model_validator(mode="after")
     def _whole(self) -> ProtocolSpec:
@@ -122,16 +130,25 @@ class RowSpec(Spec):
     paper, and is run at that scale alone. One without a network is run nowhere: its published figures are shown beside
     the others, and `why` says why they are all there is."""
 
-    row: Name
-    network: str | dict[str, Any] | None = None
-    data: Annotated[str, Field(max_length=300)] | None = None
-    fields: dict[str, Any] = Field(default_factory=dict)
-    published: dict[MeasureName, Printed] = Field(default_factory=dict)
-    why: Text = ""
-    differs: Text = ""
-    scales: dict[Scale, ScaleSpec] = Field(default_factory=dict)
+    row: Annotated[Name, Field(description="Name of the row")]
+    network: Annotated[
+        str | dict[str, Any] | None,
+        Field(description="Its name in the catalogue, or its fields; null: published figures only"),
+    ] = None
+    data: Annotated[
+        Annotated[str, Field(max_length=300)] | None, Field(description="Source of its images; default: the scale's")
+    ] = None
+    fields: dict[str, Any] = Field(default_factory=dict, description="Fields laid over the recipe")
+    published: dict[MeasureName, Printed] = Field(
+        default_factory=dict, description="Published figures by measure, in the paper's unit"
+    )
+    why: Annotated[Text, Field(description="Why a count differs from the published one, or why the row is not run")] = (
+        ""
+    )
+    differs: Annotated[Text, Field(description="What no scale reproduces of the paper's protocol")] = ""
+    scales: dict[Scale, ScaleSpec] = Field(default_factory=dict, description="What differs for this row at some scales")
     budget: BudgetSpec | None = None
-    ours: bool = False
+    ours: Annotated[bool, Field(description="Not in the paper; run at the scale budget alone")] = False
 
     @model_validator(mode="after")
     def _runs_somewhere(self) -> RowSpec:
@@ -151,32 +168,37 @@ class RowSpec(Spec):
 class FindingSpec(Spec):
     """A finding: row `less` is below row `more` in measure `by`; `results.SuiteResult.findings` checks it."""
 
-    less: Name
-    more: Name
-    by: MeasureName
-    says: Text
+    less: Annotated[Name, Field(description="The row with the lower value")]
+    more: Annotated[Name, Field(description="The row with the higher value")]
+    by: Annotated[MeasureName, Field(description="The measure that is compared")]
+    says: Annotated[Text, Field(description="The finding in a sentence")]
 
 
 class SuiteSpec(Spec):
     """A table or figure. In one without a protocol nothing is trained: its networks, those of `task`, are only counted.
     (The trainings of `seeds.train_seeds` are a suite without one, because no paper gives theirs.)"""
 
-    title: Text
-    source: Text
-    expects: Text
-    measures: Annotated[tuple[MeasureName, ...], Field(min_length=1)]
-    protocol: Annotated[str, Field(max_length=300)] | None = None
+    title: Annotated[Text, Field(description="What the table or figure is about")]
+    source: Annotated[Text, Field(description="Where it is published")]
+    expects: Annotated[Text, Field(description="What its authors found")]
+    measures: Annotated[tuple[MeasureName, ...], Field(min_length=1, description="What is measured, in columns")]
+    protocol: Annotated[
+        Annotated[str, Field(max_length=300)] | None,
+        Field(description="Name or file of the protocol; null: nothing is trained"),
+    ] = None
     task: Annotated[SuiteTask | None, Field(description="With a protocol its task; else by default classification")] = (
         None
     )
     runs: Annotated[int, whole(1, 100), Field(description="Number of runs behind the paper's figures")] = 1
-    rows: Annotated[tuple[RowSpec, ...], Field(min_length=1, max_length=200)]
+    rows: Annotated[tuple[RowSpec, ...], Field(min_length=1, max_length=200, description="The rows, in order")]
     panels: Annotated[
         dict[Name, dict[Name, Name]],
         Field(default_factory=dict, description="Panels of the curves: each row's label by row; all rows or none"),
     ]
-    findings: tuple[FindingSpec, ...] = ()
-    scales: dict[Scale, ScaleSpec] = Field(default_factory=dict)
+    findings: Annotated[tuple[FindingSpec, ...], Field(description="Findings that are checked")] = ()
+    scales: dict[Scale, ScaleSpec] = Field(
+        default_factory=dict, description="What differs from the protocol at some scales"
+    )
 
     @property
     def printed(self) -> set[str]:

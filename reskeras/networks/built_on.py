@@ -44,7 +44,9 @@ class BuiltOnNetwork(Spec):
     on: ClassVar[str]
     noun: ClassVar[str]
     command: ClassVar[str]
-    name: Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")] | None = None
+    name: (
+        Annotated[str, Field(pattern=r"^[\w.-]{1,100}$", description="Name in tables, and of the run folder")] | None
+    ) = None
 
     if TYPE_CHECKING:  # a field of each kind
 

@@ -57,7 +57,9 @@ class AnchorSpec(Spec):
         | None
     ) = None
     ratios: Annotated[
-        tuple[Annotated[float, within(0.05, 20)], ...], Field(min_length=1, max_length=16), AfterValidator(_once)
+        tuple[Annotated[float, within(0.05, 20)], ...],
+        Field(min_length=1, max_length=16, description="Height over width"),
+        AfterValidator(_once),
     ] = (0.5, 1.0, 2.0)
 
 

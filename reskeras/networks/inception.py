@@ -40,7 +40,9 @@ class InceptionSpec(AnyNetwork):
     `scaling` is None.
     """
 
-    name: Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")] | None = None
+    name: (
+        Annotated[str, Field(pattern=r"^[\w.-]{1,100}$", description="Name in tables, and of the run folder")] | None
+    ) = None
     inception: Annotated[Name, Field(description="Kind of cells (figures 4 to 19)")]
     stem: StemName = Field(
         default_factory=lambda data: KINDS[data[INCEPTION]].stem,
@@ -65,10 +67,12 @@ class InceptionSpec(AnyNetwork):
     dropout: Annotated[
         float, within(0, 1, below=True), Field(description="Dropout rate of the pooled features (figure 9: 0.2)")
     ] = 0.2
-    classes: Annotated[int, whole(1, 1_000_000)] = Field(default_factory=lambda data: _preset(data).classes)
+    classes: Annotated[int, whole(1, 1_000_000)] = Field(
+        default_factory=lambda data: _preset(data).classes, description="Number of classes; default: those of the data"
+    )
     input_shape: InputShape = Field(default_factory=lambda data: _preset(data).input_shape)
     bn: BatchNormSpec = DEFAULTS["bn"]
-    initialiser: Initialiser = DEFAULTS["initialiser"]
+    initialiser: Annotated[Initialiser, Field(description="Initial kernels")] = DEFAULTS["initialiser"]
 
     @model_validator(mode="after")
     def _residual_alone(self) -> Self:

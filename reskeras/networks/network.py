@@ -23,7 +23,9 @@ class NetworkSpec(AnyNetwork):
     Every field is optional. v1 is arXiv:1512.03385, v2 is arXiv:1603.05027.
     """
 
-    name: Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")] | None = None
+    name: (
+        Annotated[str, Field(pattern=r"^[\w.-]{1,100}$", description="Name in tables, and of the run folder")] | None
+    ) = None
     family: Annotated[Family | None, Field(description="Preset of stem, widths and input (v1 table 1, 4.2)")] = None
     depth: Annotated[
         Annotated[int, whole(2, 20000)] | None, Field(description="Number of weighted layers; shorthand for stages")
@@ -70,7 +72,17 @@ class NetworkSpec(AnyNetwork):
         ),
     ] = None
     stem: StemSpec | None = None
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=16)] | None = None
+    stages: (
+        Annotated[
+            tuple[Stage, ...],
+            Field(
+                min_length=1,
+                max_length=16,
+                description="Stages one by one, or their numbers of units; instead of depth",
+            ),
+        ]
+        | None
+    ) = None
     head: HeadSpec | None = None
     width_factor: Annotated[
         Annotated[float, within(0, 64, above=True)] | None,
@@ -79,12 +91,17 @@ class NetworkSpec(AnyNetwork):
             "stem's, which is only reduced to that of a narrower first stage with shortcut A"
         ),
     ] = None
-    classes: Annotated[int, whole(1, 1_000_000)] | None = None
+    classes: Annotated[
+        Annotated[int, whole(1, 1_000_000)] | None,
+        Field(description="Number of classes; default: those of the data, else the family's"),
+    ] = None
     input_shape: InputShape | None = None
     padding: Annotated[
         Padding | None, Field(description="Padding of strided windows: equal on both sides, or TensorFlow's same")
     ] = None
-    conv_bias: bool | None = None
+    conv_bias: Annotated[
+        bool | None, Field(description="Whether convolutions have a bias though batch norm follows; default: no")
+    ] = None
     bn: BatchNormSpec | None = None
     activation: Annotated[
         Activation | None,

@@ -25,19 +25,19 @@ class ConvSpec(Spec):
     `bn`: whether batch norm follows it; without it has a bias, as a whitening convolution (arXiv:2404.00498).
     """
 
-    kernel: Kernel = 3
-    width: Width
-    stride: Stride = 1
-    bn: bool = True
+    kernel: Annotated[Kernel, Field(description="Side of the square kernel")] = 3
+    width: Annotated[Width, Field(description="Output channels")]
+    stride: Annotated[Stride, Field(description="Step of the kernel")] = 1
+    bn: Annotated[bool, Field(description="Whether batch norm follows; a convolution without it has a bias")] = True
 
 
 class PoolSpec(Spec):
     """The stem's max-pool. `border` is what surrounds the map where the padding is symmetric: zeros, or padding that
     the maximum ignores (`edge`, as in PyTorch). After a ReLU both are the same."""
 
-    kernel: Kernel = 3
-    stride: Stride = 2
-    border: Literal["zero", "edge"] = "zero"
+    kernel: Annotated[Kernel, Field(description="Side of the square window")] = 3
+    stride: Annotated[Stride, Field(description="Step of the window")] = 2
+    border: Annotated[Literal["zero", "edge"], Field(description="What surrounds the map")] = "zero"
 
 
 class StemSpec(Spec):
@@ -47,23 +47,31 @@ class StemSpec(Spec):
     keras.applications' and timm's second versions they do not.
     """
 
-    convs: Annotated[tuple[ConvSpec, ...], Field(min_length=1, max_length=8)]
-    pool: PoolSpec | None = None
-    activated: bool = True
+    convs: Annotated[tuple[ConvSpec, ...], Field(min_length=1, max_length=8, description="The convolutions, in order")]
+    pool: Annotated[PoolSpec | None, Field(description="The max-pool after them; null: none")] = None
+    activated: Annotated[
+        bool, Field(description="Whether batch norm and the activation follow the last convolution")
+    ] = True
 
 
 class BatchNormSpec(Spec):
     """Batch normalisation everywhere in the network: moving-average momentum, epsilon, learned scale."""
 
-    momentum: Annotated[float, within(0, 1, below=True)] = 0.9
-    epsilon: Annotated[float, within(0, 1)] = 1e-5
-    scale: bool = True
+    momentum: Annotated[
+        float,
+        within(0, 1, below=True),
+        Field(description="Share of the old value in each update of the moving averages"),
+    ] = 0.9
+    epsilon: Annotated[float, within(0, 1), Field(description="Added to the variance")] = 1e-5
+    scale: Annotated[bool, Field(description="Whether there is a learned scale; a learned shift there is always")] = (
+        True
+    )
 
 
 class HeadSpec(Spec):
     """What follows the last stage: global pooling, optional dropout of the features, one dense layer, whose logits are
     multiplied by `scale` (a temperature; 1/9 in arXiv:2404.00498)."""
 
-    pool: Literal["average", "max"] = "average"
-    dropout: Annotated[float, within(0, 1, below=True)] = 0.0
-    scale: Annotated[float, within(0, 1000, above=True)] = 1.0
+    pool: Annotated[Literal["average", "max"], Field(description="Global pooling of the last map")] = "average"
+    dropout: Annotated[float, within(0, 1, below=True), Field(description="Dropout rate of the pooled features")] = 0.0
+    scale: Annotated[float, within(0, 1000, above=True), Field(description="Factor of the logits")] = 1.0

@@ -9,6 +9,8 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, TypeAlias, get_args
 
+from pydantic import Field
+
 from reskeras.documents.fields import Spec, one_of, within
 from reskeras.plans import operations as op
 from reskeras.plans.merges import ADD, GatedAdd, Merge, ScaledAdd
@@ -66,8 +68,8 @@ class Scale(SkipSpec):
     """Both paths times a constant: shortcut x `shortcut` + residual x `residual` (v2 figure 2 b)."""
 
     kind: Literal["scale"]
-    shortcut: Annotated[float, within(0, 1)] = 0.5
-    residual: Annotated[float, within(0, 1, above=True)] = 0.5
+    shortcut: Annotated[float, within(0, 1), Field(description="Factor of the shortcut")] = 0.5
+    residual: Annotated[float, within(0, 1, above=True), Field(description="Factor of the residual")] = 0.5
 
     def fork(self, unit: str, shortcut: Sequence, residual: Sequence, gate: Gate) -> Fork:
         return _merged(unit, shortcut, residual, merge=ScaledAdd(factors=(self.shortcut, self.residual)))
@@ -83,7 +85,11 @@ class _Gated(SkipSpec):
     """g = sigmoid(W x + b) of the unit's input; `bias` is b at the start."""
 
     exclusive: ClassVar[bool]
-    bias: Annotated[float, within(-20, 20)] = -6.0
+    bias: Annotated[
+        float,
+        within(-20, 20),
+        Field(description="Initial bias of the gate; the lower, the more of the shortcut passes"),
+    ] = -6.0
 
     def fork(self, unit: str, shortcut: Sequence, residual: Sequence, gate: Gate) -> Fork:
         return _merged(unit, shortcut, residual, gate(self.bias), merge=GatedAdd(exclusive=self.exclusive))
@@ -133,7 +139,9 @@ class Dropout(SkipSpec):
     """
 
     kind: Literal["dropout"]
-    rate: Annotated[float, within(0, 1, above=True, below=True)] = 0.5
+    rate: Annotated[
+        float, within(0, 1, above=True, below=True), Field(description="Probability that an element is dropped")
+    ] = 0.5
 
     def fork(self, unit: str, shortcut: Sequence, residual: Sequence, gate: Gate) -> Fork:
         # Dropout scales what it keeps by 1 / (1 - rate); the paper's does not, so scale back

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from reskeras.documents.fields import Spec, Stride, Width, whole
 from reskeras.networks.blocks import BLOCKS
@@ -35,13 +35,21 @@ class StageSpec(Spec):
     `inner_factor` widens the inside of a bottleneck, not its output.
     """
 
-    units: Annotated[int, whole(1, MOST_UNITS)]
-    width: Width | None = None
-    stride: Stride | None = None
-    block: Block | None = None
-    shortcut: Shortcut | None = None
-    skip: Skip | None = None
-    order: OrderName | None = None
+    units: Annotated[int, whole(1, MOST_UNITS), Field(description="Number of residual units")]
+    width: Annotated[
+        Width | None, Field(description="Channels of the block's first convolution; default: the family's")
+    ] = None
+    stride: Annotated[
+        Stride | None, Field(description="Downsampling by the stage; default: 1 in the first stage, 2 in others")
+    ] = None
+    block: Annotated[Block | None, Field(description="The stage's own block; default: the network's")] = None
+    shortcut: Annotated[
+        Shortcut | None, Field(description="The stage's own shortcut option; default: the network's")
+    ] = None
+    skip: Annotated[Skip | None, Field(description="The stage's own skip; default: the network's")] = None
+    order: Annotated[
+        OrderName | None, Field(description="The stage's own activation order; default: the network's")
+    ] = None
 
 
 Stage = Annotated[StageSpec, BeforeValidator(_units_alone, json_schema_input_type=int | StageSpec)]

@@ -37,7 +37,7 @@ class RandAugmentSpec(Spec):
     increasing.
     """
 
-    operations: Annotated[int, whole(1, 8)] = 2
+    operations: Annotated[int, whole(1, 8), Field(description="Number of operations on an image")] = 2
     magnitude: Annotated[float, within(0, 30), Field(description="0 is none, 30 the maximum")] = 9.0
     deviation: Annotated[
         float,
@@ -96,12 +96,17 @@ class AugmentSpec(Spec):
     pad_crop: Annotated[
         int, whole(0, 64), Field(description="Zero padding in pixels before a random crop (v1 4.2)")
     ] = 4
-    random_resized_crop: ResizedCropSpec | None = None
+    random_resized_crop: Annotated[
+        ResizedCropSpec | None, Field(description="A window of random area and shape instead of a padded crop")
+    ] = None
     shorter_side: Annotated[
         Rising[Pixels] | None,
         Field(description="Resize the shorter side to a random length in this range, then a random crop (v1 3.4)"),
     ] = None
-    flip: bool | Literal["auto", "alternating"] = "auto"
+    flip: Annotated[
+        bool | Literal["auto", "alternating"],
+        Field(description="Flip horizontally: with probability 1/2, or alternating by epochs"),
+    ] = "auto"
     flip_rows: Annotated[bool, Field(description="Also flip vertically, with probability 1/2")] = False
     rotate: Annotated[
         int,
@@ -115,7 +120,9 @@ class AugmentSpec(Spec):
     mosaic: Annotated[
         MosaicSpec | None, Field(description="Detection only: four images with their boxes on one canvas")
     ] = None
-    rand_augment: RandAugmentSpec | None = None
+    rand_augment: Annotated[RandAugmentSpec | None, Field(description="Random operations on colours and geometry")] = (
+        None
+    )
     colour: Annotated[
         float,
         within(0, 1, below=True),

@@ -15,7 +15,7 @@ class LookaheadSpec(Spec):
     The slow weights begin as the weights after the first update; they are validated and saved instead of the weights.
     """
 
-    steps: Annotated[int, whole(1, 10_000)] = 5
+    steps: Annotated[int, whole(1, 10_000), Field(description="Updates between moves of the slow weights")] = 5
     momentum: Annotated[
         float,
         within(0, 1, below=True),

@@ -98,10 +98,10 @@ class Muon(OptimizerSpec):
     kind: Literal["muon"]
     slots: ClassVar[int] = 1
     usual_rates: ClassVar[tuple[float, float]] = AdamW.usual_rates
-    momentum: Annotated[float, within(0, 1, below=True)] = 0.95
-    nesterov: bool = True
+    momentum: Annotated[float, within(0, 1, below=True), Field(description="Of the gradients of matrices")] = 0.95
+    nesterov: Annotated[bool, Field(description="Nesterov's momentum")] = True
     ns_steps: Annotated[int, whole(1, 20), Field(description="Newton-Schulz iterations")] = 5
-    rms_rate: Annotated[float, within(0, 100, above=True)] = 0.2
+    rms_rate: Annotated[float, within(0, 100, above=True), Field(description="Root mean square of an update")] = 0.2
     adam: Annotated[
         tuple[Pattern, ...],
         Field(description="Name patterns of the kernels that Adam updates, by default the stem's and the last layers'"),

@@ -39,8 +39,8 @@ COPIES = 3  # of every parameter, beside what the optimiser keeps: the weight, i
 class Recipe(Spec):
     """A training recipe; every field has a default, so a file sets only what differs."""
 
-    description: Annotated[str, Field(max_length=500)] = ""
-    epochs: Annotated[int, whole(1, 100_000)] = 15
+    description: Annotated[str, Field(max_length=500, description="What the recipe is for, shown in lists")] = ""
+    epochs: Annotated[int, whole(1, 100_000), Field(description="Number of passes over the training images")] = 15
     iterations: Annotated[
         Annotated[int, whole(1, 100_000_000)] | None,
         Field(description="Number of updates to train for, instead of epochs; the last epoch ends early"),
@@ -49,7 +49,9 @@ class Recipe(Spec):
     accumulate: Annotated[
         int, whole(1, 1024), Field(description="Split each batch into this many parts and accumulate their gradients")
     ] = 1
-    learning_rate: Annotated[float, within(0, 100, above=True)] = 0.1
+    learning_rate: Annotated[
+        float, within(0, 100, above=True), Field(description="The rate that the schedule is a multiple of")
+    ] = 0.1
     schedule: ScheduleSpec = ScheduleSpec()
     optimizer: Annotated[
         Optimizer, Field(description="sgd, adamw, lamb or muon, or a mapping of kind and the fields of that one")
@@ -107,7 +109,9 @@ class Recipe(Spec):
         RunPath | None, Field(description="Run of a classifier whose outputs are learnt as well: distillation")
     ] = None
     distillation: DistillationSpec = DistillationSpec()
-    label_smoothing: Annotated[float, within(0, 1, below=True)] = 0.0
+    label_smoothing: Annotated[
+        float, within(0, 1, below=True), Field(description="Share of the target that is spread over all classes")
+    ] = 0.0
     class_weights: ClassWeights = "none"
     drop_path: Annotated[
         Annotated[float, within(0, 1, below=True)] | None,
@@ -115,7 +119,13 @@ class Recipe(Spec):
     ] = None
     sync_bn: Annotated[bool, Field(description="Compute batch norm over all replicas' images; slower")] = False
     augment: AugmentSpec = AugmentSpec()
-    normalise: Literal["per_pixel_mean", "per_channel", "scale"] = "per_channel"
+    normalise: Annotated[
+        Literal["per_pixel_mean", "per_channel", "scale"],
+        Field(
+            description="per_pixel_mean: subtract the mean of each pixel (v1 section 4.2); per_channel: subtract each "
+            "channel's mean and divide by its deviation; scale: to -1..1"
+        ),
+    ] = "per_channel"
     test_crop: Annotated[
         float,
         within(0.1, 1),
@@ -156,7 +166,9 @@ class Recipe(Spec):
         Field(description="Also save the training state after every so many steps, not only after each epoch"),
     ] = None
     keep: Annotated[int, whole(1, 1000), Field(description="Number of most recent training states to keep")] = 3
-    seed: Annotated[int, whole(0, LAST_SEED)] = 0
+    seed: Annotated[
+        int, whole(0, LAST_SEED), Field(description="Seed of initial weights, the order of images, and augmentation")
+    ] = 0
 
     @model_validator(mode="after")
     def _fields_that_go_together(self) -> Recipe:

@@ -22,7 +22,9 @@ class WhitenSpec(Spec):
         whole(1, 1_000_000),
         Field(description="Training images at most, of large ones fewer: five million patches"),
     ] = 5000
-    epsilon: Annotated[float, within(0, 1, above=True)] = 5e-4
+    epsilon: Annotated[
+        float, within(0, 1, above=True), Field(description="Added to each eigenvalue before the root")
+    ] = 5e-4
     frozen: Annotated[bool, Field(description="Its kernel is not trained; its bias is")] = True
 
     def convolution(self, plan: Plan) -> Conv:

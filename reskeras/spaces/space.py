@@ -35,14 +35,24 @@ class Domain(Spec):
     `when` names other parameters and the values that they must have for this one to matter.
     """
 
-    choices: Annotated[tuple[Value, ...], Field(min_length=1, max_length=MOST_CHOICES)] | None = None
-    low: int | float | None = None
-    high: int | float | None = None
-    step: int | float | None = None
-    sampling: Literal["linear", "log"] = "linear"
-    default: Value = None
+    choices: (
+        Annotated[
+            tuple[Value, ...],
+            Field(min_length=1, max_length=MOST_CHOICES, description="The values; a list alone stands for this"),
+        ]
+        | None
+    ) = None
+    low: Annotated[int | float | None, Field(description="Lower end of a range")] = None
+    high: Annotated[int | float | None, Field(description="Upper end of a range")] = None
+    step: Annotated[int | float | None, Field(description="Distance of the values in a range; with log a factor")] = (
+        None
+    )
+    sampling: Annotated[Literal["linear", "log"], Field(description="How evenly values of a range are drawn")] = (
+        "linear"
+    )
+    default: Annotated[Value, Field(description="Tried first by some tuners; else the first choice, or low")] = None
     when: dict[str, Annotated[tuple[Scalar, ...], Field(min_length=1), BeforeValidator(_listed)]] = Field(
-        default_factory=dict
+        default_factory=dict, description="Values that parameters before this one must have for it to matter"
     )
 
     @model_validator(mode="after")
@@ -125,8 +135,11 @@ Name = Annotated[str, Field(pattern=r"^(network|recipe)\.[\w.]{1,100}$")]
 class Space(Spec):
     """Paths of a network spec (`network.depth`) and of a recipe (`recipe.schedule.warmup`) to their values."""
 
-    description: Annotated[str, Field(max_length=500)] = ""
-    parameters: Annotated[dict[Name, Parameter], Field(min_length=1, max_length=100)]
+    description: Annotated[str, Field(max_length=500, description="What the space is for, shown in lists")] = ""
+    parameters: Annotated[
+        dict[Name, Parameter],
+        Field(min_length=1, max_length=100, description="What varies: network.FIELD or recipe.FIELD, with its values"),
+    ]
 
     @model_validator(mode="after")
     def _known_conditions(self) -> Space:

@@ -1,0 +1,149 @@
+"""The gallery: every kind of picture that reskeras draws, beside the command that draws it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from docs.site.page import Page, block, prose
+
+PATH = "gallery.md"
+PICTURES = (".png", ".jpg")  # those that a browser shows in a page; .svg files are the same pictures
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A kind of picture: the command that draws it, what it shows, and pictures below docs/ with their descriptions. A
+    kind without pictures is listed with its command only."""
+
+    title: str
+    command: str
+    shows: str
+    pictures: dict[str, str] = field(default_factory=dict)
+
+
+DRAWN = (
+    Drawn(
+        "A network, unit by unit",
+        "reskeras build --depth 152 --preact --plot preact-152.png",
+        "Operations, widths and shortcuts of each unit; equal units are drawn once. Also .svg and .pdf.",
+        {"preact-152.png": "The units of preact-152 from stem to head"},
+    ),
+    Drawn(
+        "Learning curves of a table's rows",
+        "reskeras reproduce v1-figure-6 --scale budget",
+        "Error by epoch of every row: test bold, training thin, seeds as a band.",
+        {
+            "results/v1-figure-6/curves.png": "Error by epoch of plain and residual nets of 20 to 110 layers",
+            "results/v1-figure-7/curves.png": "Error by epoch of the five networks that are analysed",
+            "results/v2-table-2/curves.png": "Error by epoch of the five activation orders",
+            "results/short/v1-figure-6/curves.png": "The same curves after a schedule that is too short",
+            "results/short/v1-figure-6/warmup.png": "56 layers with and without warm-up",
+        },
+    ),
+    Drawn(
+        "Rows beside published figures",
+        "reskeras reproduce v2-table-2 --scale budget",
+        "Errors row by row: a dot for each seed, the published figure beside them.",
+        {
+            "results/v1-figure-6/rows.png": "Test and training errors of plain and residual nets",
+            "results/v2-table-2/rows.png": "Test and training errors of the five activation orders",
+        },
+    ),
+    Drawn(
+        "Layer responses",
+        "reskeras analyse RUN RUN",
+        "Standard deviation of each layer's response, in order and sorted (v1 figure 7).",
+        {
+            "results/v1-figure-7/responses.png": "Responses of plain and residual nets of 20 to 110 layers",
+            "results/short/v1-figure-7/responses.png": "Responses after a schedule that is too short",
+        },
+    ),
+    Drawn(
+        "Units removed and swapped",
+        "reskeras analyse RUN",
+        "Test error with one unit removed, and with neighbours swapped.",
+        {
+            "results/v1-figure-7/lesions.png": "With one unit removed plain nets fail, residual nets barely notice",
+            "results/short/v1-figure-7/lesions.png": "The same after a schedule that is too short",
+        },
+    ),
+    Drawn(
+        "The stream",
+        "reskeras analyse RUN",
+        "How much of each unit's output is its shortcut, and the effective depth that follows.",
+        {"results/v1-figure-7/signal.png": "Share of the shortcut in each unit's output"},
+    ),
+    Drawn(
+        "Gradients",
+        "reskeras analyse RUN",
+        "Gradient norms by unit.",
+        {"results/v1-figure-7/gradients.png": "Gradient norms of plain and residual nets"},
+    ),
+    Drawn(
+        "Precision by recall",
+        "reskeras detect evaluate RUN --curves curves.png",
+        "A detector's precision by recall, class by class.",
+        {"results/bccd/curves.png": "Precision by recall of platelets, red and white blood cells"},
+    ),
+    Drawn(
+        "Detections beside annotations",
+        "reskeras detect evaluate RUN --pictures detections.jpg",
+        "Test images with what is annotated and what was found.",
+        {"results/bccd/detections.jpg": "Blood cells: annotated boxes beside detected ones"},
+    ),
+    Drawn(
+        "Speed beside other libraries",
+        "make bench",
+        "Training steps of one network in several libraries, measured in turns.",
+        {
+            "benchmarks/throughput.png": "Images per second of reskeras, Keras and PyTorch",
+            "benchmarks/depth.png": "Time to the first step and memory by depth",
+        },
+    ),
+    Drawn("Confusion matrix", "reskeras evaluate RUN --confusion confusion.png", "True classes by predicted ones."),
+    Drawn("Augmented images", "reskeras data folder:photos --sheet photos.png", "Images next to augmented versions."),
+    Drawn(
+        "First batch of a detector",
+        "reskeras detect show RUN --data SOURCE --batch batch.png",
+        "The images of the first training batch with their boxes.",
+    ),
+    Drawn(
+        "A search",
+        "reskeras tune cifar-resnet-20 --space orders --data digits",
+        "Trials by time and by parameter, the best so far.",
+    ),
+    Drawn("Seeds as a band", "reskeras train cifar-resnet-20 --seeds 3", "Mean learning curves of several seeds."),
+    Drawn(
+        "Found objects", "reskeras detect predict RUN street.jpg --out found", "Images with the boxes found in them."
+    ),
+    Drawn("Places of one object", "reskeras localise predict RUN photo.jpg --out found", "The best box of each class."),
+)
+
+
+def pages(root: Path) -> list[Page]:
+    """The page of the gallery; a picture below docs/ that is in no entry is an error."""
+    shown = [path for drawn in DRAWN for path in drawn.pictures]
+    there = {
+        path.relative_to(root / "docs").as_posix() for path in (root / "docs").rglob("*") if path.suffix in PICTURES
+    }
+    if left := there ^ set(shown):
+        raise SystemExit(
+            f"docs/site/gallery.py: DRAWN and the pictures below docs/ differ in {', '.join(sorted(left))}"
+        )
+    parts = [
+        "# Gallery",
+        "The pictures that reskeras draws, each with its command. All are made by matplotlib or Pillow"
+        " from the numbers of a run; the same plots stand in the pages of `reskeras report`.",
+    ]
+    for drawn in DRAWN:
+        if drawn.pictures:
+            parts += [f"## {drawn.title}", prose(drawn.shows), block(drawn.command, "shell")]
+            parts += [f"![{words}]({path}){{loading=lazy}}" for path, words in drawn.pictures.items()]
+    parts += ["## Drawn too", "Pictures of your own runs, of which the repository has no example."]
+    for drawn in DRAWN:
+        if not drawn.pictures:
+            parts += [f"### {drawn.title}", prose(drawn.shows), block(drawn.command, "shell")]
+    return [
+        Page(PATH, "Gallery", "\n\n".join(parts), "docs/site/gallery.py", "Pictures drawn by reskeras, with commands.")
+    ]
