@@ -1,4 +1,4 @@
-"""Pages with commands and what they print: `python -m benchmarks.pages docs/scaling.md` runs the commands again."""
+"""Pages with commands and what they print: `python -m benchmarks.pages docs/guides/scaling.md` runs them again."""
 
 from __future__ import annotations
 
