@@ -1,4 +1,4 @@
-"""Claims of docs/scaling.md: its Python and its figures."""
+"""Claims of docs/guides/scaling.md: its Python and its figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reskeras.recipes.recipe import recipe
 from reskeras.scaling.bounds import CIFAR, IMAGENET, step_bound
 from tests.scaling.published import PUBLISHED, RESNET_50
 
-PAGE = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "guides" / "scaling.md").read_text(encoding="utf-8")
 A100 = [("a100", "1x1"), ("a100-80", "1x1")]
 
 
