@@ -10,8 +10,7 @@ from typing import Any
 
 from docs.site.page import Page
 
-# The tabs of the site, the groups of pages in them ("" stands without a heading), and their pages in order. Pages that
-# do not exist are left out; `*` stands for the pages of a folder that are named nowhere, in the groups that they name.
+# The tabs of the site, the groups of pages in them ("" stands without a heading), and their pages in order; `*` stands for the pages of a folder that are named nowhere, in the groups that they name.
 PLACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "Home": {"": ("index.md",)},
     "Learn": {
@@ -23,9 +22,9 @@ PLACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ),
         "Find objects": ("guides/detect.md", "guides/localise.md"),
         "Use a network": ("guides/serve.md", "guides/port.md", "guides/identify.md"),
-        "Grow": ("guides/machines.md", "guides/scaling.md", "guides/remote.md", "scaling.md", "remote.md"),
+        "Grow": ("guides/machines.md", "guides/scaling.md", "guides/remote.md"),
         "Understand": ("guides/reproduce.md", "guides/analyse.md"),
-        "Ways in": ("guides/command-line.md", "guides/python.md", "python.md"),
+        "Ways in": ("guides/command-line.md", "guides/python.md"),
         "Look up": ("comparison.md", "glossary.md"),
     },
     "Commands": {"": ("commands/index.md", "commands/*")},
@@ -84,7 +83,9 @@ class Navigation:
 
     def _there(self, entry: str) -> list[str]:
         if not entry.endswith("*"):
-            return [entry] if entry in self.pages else []
+            if entry not in self.pages:
+                raise SystemExit(f"docs/site/navigation.py: {entry} is in PLACES, but no such page was written")
+            return [entry]
         return [path for path in self.pages if path.startswith(entry[:-1]) and path not in NAMED]
 
     def title(self, path: str) -> str:

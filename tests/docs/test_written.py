@@ -181,9 +181,13 @@ def test_a_run_has_what_a_classifier_can_do(site):
     )
 
 
-def test_a_page_without_a_place_is_an_error():
+def test_a_page_without_a_place_and_a_place_without_a_page_are_errors(navigation):
+    pages = dict(navigation.pages)
     with pytest.raises(SystemExit, match=r"no place for docs/guides/lost\.md"):
-        Navigation.of([Page("guides/lost.md", "Lost", "# Lost", "docs/guides/lost.md")])
+        Navigation.of([*pages.values(), Page("guides/lost.md", "Lost", "# Lost", "docs/guides/lost.md")])
+    del pages["guides/train.md"]
+    with pytest.raises(SystemExit, match=r"guides/train\.md is in PLACES, but no such page"):
+        Navigation.of(pages.values())
 
 
 def test_two_pages_at_one_place_are_an_error():

@@ -175,6 +175,6 @@ def _is_target(word: str) -> bool:
 def _extras() -> set[str]:
     """The extras that setup.py declares."""
     for node in ast.walk(ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))):
-        if isinstance(node, ast.keyword) and node.arg == "extras_require":
-            return {*ast.literal_eval(node.value)}
+        if isinstance(node, ast.keyword) and node.arg == "extras_require" and isinstance(node.value, ast.Dict):
+            return {ast.literal_eval(key) for key in node.value.keys if key}
     return set()
