@@ -45,7 +45,7 @@ COMMANDS = {
     "port": Entry(".port", "Convert Keras, torchvision or timm weights to a run.", MODELS),
     "export": Entry(".export", "Export a run to SavedModel or TensorFlow Lite, and verify it.", MODELS),
     "detect": Entry(".detect", "Object detectors: show, train, evaluate, predict, export.", MODELS),
-    "localise": Entry(".localise", "Localisers: train, evaluate.", MODELS),
+    "localise": Entry(".localise", "Localisers: train, refine, evaluate, predict, export, tune.", MODELS),
     "report": Entry(".report", "Write one HTML page about runs, or about a suite's results.", MODELS),
     "suites": Entry(".suites", "List the tables and figures that can be reproduced.", PAPERS),
     "reproduce": Entry(".reproduce", "Reproduce a table or figure, beside the published one.", PAPERS),

@@ -47,7 +47,8 @@ def violations(driver):
     driver.execute_script((files("selenium_axe_python") / "axe-core" / "axe.min.js").read_text("utf-8"))
     found = driver.execute_async_script(
         "const done = arguments[arguments.length - 1];"
-        "axe.run(document, {resultTypes: ['violations'], preload: false}).then(done, error => done({error: String(error)}));"
+        "axe.run(document, {resultTypes: ['violations'], preload: false})"
+        ".then(done, error => done({error: String(error)}));"
     )
     assert "error" not in found, found
     assert len(found["passes"]) > 10, json.dumps(found)[:500]  # it did look

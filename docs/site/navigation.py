@@ -10,7 +10,8 @@ from typing import Any
 
 from docs.site.page import Page
 
-# The tabs of the site, the groups of pages in them ("" stands without a heading), and their pages in order; `*` stands for the pages of a folder that are named nowhere, in the groups that they name.
+# The tabs of the site, the groups of pages in them ("" stands without a heading), and their pages in order; `*` stands
+# for the pages of a folder that are named nowhere, in the groups that they name.
 PLACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "Home": {"": ("index.md",)},
     "Learn": {

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from textwrap import dedent, indent
+from typing import Any
 
 EXACT, TIMED, TRAINED = "exact", "timed", "trained"
 CONSOLE, SHELL, PYTHON, YAML, CHECK = "console", "shell", "python", "yaml", "check"
@@ -115,9 +116,9 @@ def blocks_of(page: str) -> list[Block]:
     return found
 
 
-def _read(words: str, number: int) -> dict[str, bool | str]:
+def _read(words: str, number: int) -> dict[str, Any]:
     """Fields of a Block that the words of a comment set."""
-    said: dict[str, bool | str] = {}
+    said: dict[str, Any] = {}
     rest = words.strip()
     while rest:
         word, _, rest = (part.strip() for part in rest.partition(","))

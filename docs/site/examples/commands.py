@@ -70,7 +70,8 @@ def all_commands() -> tuple[click.Context, ...]:
         yield context
         if isinstance(context.command, click.Group):
             for name in context.command.list_commands(context):
-                yield from below(click.Context(context.command.get_command(context, name), context, name))
+                if found := context.command.get_command(context, name):
+                    yield from below(click.Context(found, context, name))
 
     return tuple(below(click.Context(commands, info_name=PROGRAM)))
 

@@ -154,8 +154,8 @@ def _voc(place: Path, _: Terminal) -> None:
         size = f"<size><width>{width}</width><height>{height}</height><depth>3</depth></size>"
         xml = f"<annotation><filename>{name}.jpg</filename>{size}{objects}</annotation>"
         (place / "Annotations" / f"{name}.xml").write_text(xml, encoding="utf-8")
-    for split, part in {"trainval": names[:16], "test": names[16:]}.items():
-        (place / "ImageSets" / "Main" / f"{split}.txt").write_text("\n".join(part) + "\n", encoding="utf-8")
+    for split, held in {"trainval": names[:16], "test": names[16:]}.items():
+        (place / "ImageSets" / "Main" / f"{split}.txt").write_text("\n".join(held) + "\n", encoding="utf-8")
 
 
 def _results(place: Path, _: Terminal) -> None:

@@ -39,10 +39,17 @@ class Page:
     """The examples of a Markdown file, run in a folder below `terminal.root`; without a terminal none is run."""
 
     def __init__(self, path: Path, terminal: Terminal | None = None):
-        self.path, self.terminal = path, terminal
+        self.path, self._terminal = path, terminal
         self.name = str(path.relative_to(commands.ROOT)) if path.is_relative_to(commands.ROOT) else path.name
         self.text = path.read_text(encoding="utf-8")
         self.ran: dict[int, Ran] = {}
+
+    @property
+    def terminal(self) -> Terminal:
+        """Where the examples run."""
+        if self._terminal is None:
+            raise ValueError(f"{self.name} was opened without a terminal")
+        return self._terminal
 
     @cached_property
     def blocks(self) -> list[Block]:

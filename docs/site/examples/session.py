@@ -77,7 +77,7 @@ def execute(code: str, name: str, names: dict[str, Any]) -> None:
             exec(compile(ast.Module([node], []), name, "exec"), names)
             continue
         value = eval(compile(ast.Expression(node.value), name, "eval"), names)
-        shown = values.get(node.end_lineno, "")
+        shown = values.get(node.end_lineno or 0, "")
         if shown[:1].isdigit() and value != ast.literal_eval(shown):
             raise AssertionError(f"{name}, line {node.end_lineno}: {value!r}, not {shown}")
 

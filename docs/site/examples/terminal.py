@@ -12,6 +12,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import IO, cast
 
 SESSION = Path(__file__).with_name("session.py")
 COLUMNS = 112  # of the terminal that the pages show
@@ -41,8 +42,9 @@ class Session:
             )
         print(json.dumps(request), file=self.process.stdin, flush=True)
         with selectors.DefaultSelector() as selector:
-            selector.register(self.process.stdout, selectors.EVENT_READ)
-            answer = self.process.stdout.readline() if selector.select(LIMIT) else ""
+            answers = cast(IO[str], self.process.stdout)  # of a pipe there is one
+            selector.register(answers, selectors.EVENT_READ)
+            answer = answers.readline() if selector.select(LIMIT) else ""
         if not answer:
             self.close()
         return int(answer) if answer else TIMED_OUT
@@ -53,8 +55,8 @@ class Session:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-            self.process.stdin.close()
-            self.process.stdout.close()
+            for stream in filter(None, (self.process.stdin, self.process.stdout)):
+                stream.close()
             self.process = None
 
 
