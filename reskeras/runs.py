@@ -66,6 +66,11 @@ class RunFolder:
         return not (self.path / PREPROCESSING_FILE).is_file()
 
     @property
+    def is_trained(self) -> bool:
+        """Whether the run was trained by a recipe; others were built or ported."""
+        return (self.path / RECIPE_FILE).is_file()
+
+    @property
     def preprocessing_file(self) -> Path:
         """How images become the network's input; ReskerasError when the run was only built."""
         return self._needs(PREPROCESSING_FILE, BUILT)

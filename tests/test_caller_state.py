@@ -135,6 +135,7 @@ WORK = {
 }
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize("work", WORK)
 def test_the_callers_state_is_as_it_was(work, copied, own_state, tmp_path):
     before = state()

@@ -78,10 +78,7 @@ def _write(run: Run, found: CardResults | None, missing: str, of_run: bool = Tru
 def card_of(run: Run, found: CardResults | None, missing: str = "") -> Card:
     """The card of `run` with the figures `found`, or without for the reason `missing`."""
     task, folder = find_task(run.task), run.folder
-    spec, recipe = folder.spec(), None
-    with suppress(ReskerasError):  # a ported run has none
-        recipe = folder.recipe()
-    preprocessing = run.preprocessing()
+    spec, preprocessing = folder.spec(), run.preprocessing()
     return Card(
         name=run.name,
         noun=task.noun,
@@ -94,7 +91,7 @@ def card_of(run: Run, found: CardResults | None, missing: str = "") -> Card:
         pixels=task.describe_pixels(spec, preprocessing),
         classes=folder.classes(),
         provenance=folder.provenance(),
-        recipe=recipe,
+        recipe=folder.recipe() if folder.is_trained else None,
         epochs=len(folder.metrics()),
         results=found,
         missing=missing,

@@ -232,5 +232,5 @@ class Run(Generic[AnySplit]):
             test,
             missing,
             source,
-            None if folder.is_built else folder.recipe(),
+            folder.recipe() if folder.is_trained else None,
         )

@@ -37,6 +37,7 @@ def test_what_is_kept_is_what_was_measured(analysed):
     assert float(rows[0]["deviation"]) == found.responses[0].deviation
 
 
+@pytest.mark.slow
 def test_several_networks_are_drawn_over_each_other(analysed, tmp_path):
     run, _ = analysed
     done = ask(run.path, "cifar-plain-20", "--images", 20, "--lesions", 1, "--out", tmp_path / "both")

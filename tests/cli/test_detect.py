@@ -71,6 +71,7 @@ class TestTrainAndUse:
         found = json.loads(printed("detect", "evaluate", trained[1], *flags))
         assert (found["split"], found["views"]) == ("train", "scales 1, 1.5, refined and voted")
 
+    @pytest.mark.slow
     def test_an_ensemble_is_evaluated_and_predicts_like_a_detector(self, trained, detector_files):
         image, others = sorted((detector_files / "shapes" / "JPEGImages").iterdir())[-1], ["--with", trained[1]] * 2
         shown = printed("detect", "evaluate", trained[1], *others)

@@ -140,7 +140,7 @@ def test_rates_are_what_a_stopwatch_says():
     assert speed.step_rate(job.plan, job.recipe, open_replicas("one"), 32) > 32 / 2
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "environ", "expected"),
     [

@@ -55,6 +55,7 @@ def test_images_are_those_that_predict_reads(folders, stored, channels):
     assert any("read as" in note for note in source.notes) is (channels != (1 if stored == "L" else 3))
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(("trained", "other"), [("L", "RGB"), ("RGB", "L")])
 def test_a_run_works_on_images_of_other_channels(runs, folders, trained, other):
     run, data = runs[trained], f"folder:{folders[other]}"

@@ -10,7 +10,7 @@ import pytest
 from docs.site.redirects import OLD_ANCHORS
 from tests.browser import violations
 
-LOOKED_AT = [  # at all widths and in all colours; the other pages at one
+LOOKED_AT = [  # at all widths and in all colours; all pages are slow to look at, and so at one
     "index.html",
     "commands/index.html",
     "commands/train.html",
@@ -47,13 +47,22 @@ def requested(driver):
     return [each["request"]["url"] for each in asked if each["documentURL"].startswith("file:")]
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")])
-def test_axe_finds_no_error_and_no_page_is_wider_than_its_window(site, chromium, width, scheme):
+@pytest.mark.parametrize(
+    ("width", "scheme", "whole"),
+    [
+        (390, "dark", False),
+        (1280, "light", False),
+        pytest.param(390, "light", False, marks=pytest.mark.slow),
+        pytest.param(1280, "dark", False, marks=pytest.mark.slow),
+        pytest.param(1280, "light", True, marks=pytest.mark.slow),
+    ],
+)
+def test_axe_finds_no_error_and_no_page_is_wider_than_its_window(site, chromium, width, scheme, whole):
     driver = chromium(width, scheme=scheme)
     everything = [path.relative_to(site).as_posix() for path in site.rglob("*.html")]
     pages = [path for path in everything if path != "404.html" and not re.match(r"results/.*/report\.html", path)]
     assert len(pages) > 70 and set(LOOKED_AT) <= set(pages)
-    for page in pages if (width, scheme) == (1280, "light") else LOOKED_AT:
+    for page in pages if whole else LOOKED_AT:
         driver.get((site / page).as_uri())
         needed, window = driver.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
         assert needed <= window, page

@@ -34,6 +34,7 @@ def expected(trained, data):
     return np.mean([trained.predict(file, top=1)[0].top[0][0] == file.parent.name for file in files])
 
 
+@pytest.mark.slow
 def test_all_of_a_folder_is_looked_at_and_said_so(trained, digits):
     data, told = digits("all", range(10), 5), []
     result = trained.evaluate(data, tell=told.append)

@@ -195,6 +195,7 @@ def prepared_run(place, row):
     return place / "runs" / label_of(row) / "seed-0"
 
 
+@pytest.mark.slow
 def test_measures_are_those_of_the_evaluation_with_the_rows_options(trained_detector, tmp_path, mine):
     run = reskeras.DetectorRun(shutil.copytree(trained_detector / "tiny", tmp_path / "run"))
     wanted = MEASURES_OF["detection"]

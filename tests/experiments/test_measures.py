@@ -14,6 +14,7 @@ from reskeras.experiments.suite_rows import rows_of
 from reskeras.experiments.suite_views import ViewsSpec
 
 
+@pytest.mark.slow
 def test_parameters_and_multiply_adds_are_those_of_the_network_as_it_was_trained(tmp_path):
     suite = tmp_path / "mine.yaml"
     suite.write_text(

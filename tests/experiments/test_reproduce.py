@@ -203,6 +203,7 @@ def small(monkeypatch):
     return suites
 
 
+@pytest.mark.slow
 def test_all_suites_are_run_by_turns_and_what_they_share_once(small, tmp_path):
     told = []
     results = reskeras.reproduce_all("budget", only=["must", "should"], out=tmp_path, tell=told.append)
@@ -327,6 +328,7 @@ def test_batches_are_divided_among_devices(tmp_path):
     assert "batch norm over each of 2 devices' images" in " ".join(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_rows_are_trained_on_images_given_in_python_and_told_from_others(tmp_path):
     import numpy as np
 

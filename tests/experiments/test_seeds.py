@@ -57,6 +57,7 @@ def test_resumed_with_more_seeds_it_keeps_the_others(three):
     assert after[:3] == before and len(after) == 4
 
 
+@pytest.mark.slow
 def test_the_command_prints_them(tmp_path):
     (tmp_path / "net.yaml").write_text(json.dumps(NETWORK))
     words = [
@@ -97,6 +98,7 @@ def test_a_wrong_request_writes_nothing(tmp_path, fields, named):
     assert caught.value.status == 2 and list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_failure_of_a_later_seed_is_told(tmp_path, monkeypatch):
     from reskeras.experiments import seeds
 

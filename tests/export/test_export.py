@@ -69,6 +69,7 @@ def test_versions_go_up_and_nothing_half_written_is_visible(exported):
     assert sorted(path.name for path in model.iterdir()) == ["1", "2"]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_moved_knows_its_exports_and_one_kind_named_twice_is_made_once(copied, tmp_path):
     import reskeras
 
@@ -102,6 +103,7 @@ def test_one_changed_weight_is_rejected_and_kept_aside(copied, monkeypatch, kind
     assert [path.name for path in (copied.folder.export_folder / "rejected").iterdir()] == [f"{copied.name}-{kind}"]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("kind", ["serving", "tflite", "tflite-int8"])
 def test_changed_preprocessing_is_rejected(copied, monkeypatch, kind):
     from reskeras.export.inference import Inference

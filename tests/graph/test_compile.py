@@ -52,7 +52,7 @@ def one_of_a_kind(names):
         seen.add(kind)
 
 
-@pytest.mark.sample(6)
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", one_of_a_kind(UNDER_120))
 def test_keras_counts_what_the_plan_counts(name):
     total = reskeras.plan(name).complexity().total

@@ -44,6 +44,7 @@ def load_elsewhere(folder, form, imports):
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("form", "imports"), [("unrolled", "import keras\nimport reskeras"), ("scanned", "import reskeras\nimport keras")]
 )

@@ -100,6 +100,7 @@ def relative(ours, theirs):
     return np.linalg.norm(ours - theirs) / max(np.linalg.norm(theirs), 1e-6)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", every(QUICK))
 def test_outputs_and_every_gradient_agree_kept_or_recomputed(name):
     plan, unrolled, kept = both({**NETS, **DEEP}[name])
@@ -115,6 +116,7 @@ def test_outputs_and_every_gradient_agree_kept_or_recomputed(name):
             assert relative(ours[parameter], expected) < 1e-3, parameter
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", every({"groups and gates"}))
 def test_three_updates_with_clipping_decay_and_dropping_agree(name):
     plan, *models = both({**NETS, **DEEP}[name], recompute=True)

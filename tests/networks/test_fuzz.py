@@ -242,6 +242,7 @@ def _spots(data):
             yield from _spots(value)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("seed", range(4))
 def test_mutated_specs_are_built_or_refused(seed):
     random, built = Random(seed), 0

@@ -236,6 +236,7 @@ def test_all_that_works_on_plans_knows_them(tmp_path):
     assert not done.returncode, done.stderr[-2000:]
 
 
+@pytest.mark.slow
 def test_both_forms_and_conform_know_them(tmp_path):
     done = ran(copied(tmp_path, ALL), BUILT)
     assert not done.returncode, done.stderr[-2000:]
@@ -247,6 +248,7 @@ def test_they_are_exported_with_proof(tmp_path):
     assert not done.returncode, done.stderr[-2000:]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("left_out", "named"), [(0, "_swish"), (1, "no tensor function for Swish"), (2, "no tensor function for Maximum")]
 )

@@ -67,6 +67,7 @@ def seen(model, row, column):
     return [(rows[0], rows[-1]), (columns[0], columns[-1])]
 
 
+@pytest.mark.sample(24)
 @pytest.mark.parametrize("size", [(192, 160), (161, 195)], ids=["even", "odd"])
 @pytest.mark.parametrize("padding", ["symmetric", "same"])
 @pytest.mark.parametrize("net", NETS)

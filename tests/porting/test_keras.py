@@ -86,6 +86,7 @@ def test_a_file_with_a_softmax_is_proven_on_its_logits(run, network):
     assert distance(probabilities, network(preprocessed("ResNet50", images), training=False)) < 1e-4
 
 
+@pytest.mark.slow
 def test_a_port_predicts_exports_and_says_that_it_has_no_data(run, tmp_path):
     Image.fromarray(images_of(90)[0].astype(np.uint8)).save(tmp_path / "image.png")
     (prediction,) = run.predict([tmp_path / "image.png"], top=4)

@@ -115,6 +115,7 @@ def test_back_to_a_state_dict_to_the_last_bit(network, run):
     assert all(torch.equal(back[name], tensor) for name, tensor in wanted.items())
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("fields", [{"drop_path": 0.2}, {"head": {"dropout": 0.3}}, {"bn": {"scale": False}}], ids=str)
 def test_what_only_training_knows_does_not_hinder_the_way_back(fields, tmp_path):
     spec = reskeras.network("resnet-18-B", classes=4, input_shape=[32, 32, 3], **fields)
@@ -149,6 +150,7 @@ TIMM = {
 }
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", TIMM)
 def test_a_folder_for_timm_comes_back_with_its_pixels_and_classes(name, tmp_path):
     fields = {"family": "imagenet", "stages": [1, 1, 1, 1], "classes": 4, "input_shape": [48, 48, 3], **TIMM[name]}

@@ -90,7 +90,7 @@ def test_a_training_that_was_stopped_goes_on_elsewhere_to_the_same_bits(bucket, 
     assert repr(again) == f"Run('{address}')"
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 def test_the_command_line_does_with_an_address_what_it_does_with_a_folder(bucket, another_machine, objects, tmp_path):
     address, tiny = f"{bucket}/runs/tiny", ["--family", "cifar", "--set", "stages=[1]", "--input-shape", "8x8x1"]
     told = printed("train", *tiny, "--epochs", 1, "--out", address)
@@ -121,6 +121,7 @@ def test_the_command_line_does_with_an_address_what_it_does_with_a_folder(bucket
     assert f"starting from {address}" in told
 
 
+@pytest.mark.sample(1)
 def test_a_remote_folder_of_images_is_trained_on_found_again_and_noticed_when_it_changes(
     bucket, another_machine, tmp_path
 ):
@@ -143,6 +144,7 @@ def test_a_remote_folder_of_images_is_trained_on_found_again_and_noticed_when_it
     assert "light" in printed("predict", f"{bucket}/run", f"{bucket}/photos/light/1.png", "--json")
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("kind", ["csv", "npz"])
 def test_tables_and_archives_at_addresses_are_read_with_what_they_name(kind, bucket, another_machine, tmp_path):
     files = sorted(photos(tmp_path / "photos").rglob("*.png"))
@@ -180,6 +182,7 @@ def test_of_a_remote_data_dir_only_the_set_is_read(bucket, another_machine, tmp_
     assert reskeras.Run(f"{bucket}/run").evaluate().images == 2
 
 
+@pytest.mark.sample(1)
 def test_a_store_that_refuses_in_the_middle_ends_a_training_in_a_line_and_loses_nothing(
     bucket, another_machine, monkeypatch
 ):
@@ -215,6 +218,7 @@ def test_a_bucket_without_permission_is_named_before_the_training(bucket, monkey
     assert said == f"reskeras: {bucket}/run cannot be written: permission denied\n"
 
 
+@pytest.mark.sample(1)
 def test_a_second_training_of_a_remote_run_is_refused(bucket):
     network = reskeras.network(**TINY)
     run = reskeras.train(network, out=f"{bucket}/run", epochs=1)

@@ -90,6 +90,7 @@ def test_beside_artefacts_it_has_their_paths_and_versions_stay_alone(reported):
     assert str(run.path / "README.md") in told[0] and str(run.folder.export_folder / "README.md") in told[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["", "export"])
 def test_its_python_runs_in_its_folder(reported, folder, tmp_path):
     from PIL import Image
@@ -291,6 +292,7 @@ def test_commands_keep_a_readme_of_yours_and_say_so(copied):
     assert again.exit_code == 0 and "kept" in again.stdout and "Use it for letters." in beside.read_text()
 
 
+@pytest.mark.slow
 def test_an_export_has_no_figures_that_are_of_another_model(copied, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # cards need nothing of it
     copied.export("tflite", timing=False)

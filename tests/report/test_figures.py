@@ -123,6 +123,7 @@ FIGURES = {
 }
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("kind", FIGURES)
 def test_any_name_is_drawn_as_it_is(kind, tmp_path):
     with warnings.catch_warnings():

@@ -39,6 +39,7 @@ print(counter.get_total_flops())
 """
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", ["resnet-50", "cifar-resnet-20", "cifar-resnet-110"])
 def test_a_step_multiplies_as_often_as_pytorch_counts(name):
     plan = reskeras.plan(name)

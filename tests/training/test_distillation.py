@@ -99,6 +99,7 @@ def test_a_copy_of_its_teacher_has_nothing_to_learn(trained, tmp_path):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_student_comes_closer_to_its_teacher_than_labels_alone_bring_it(trained, tmp_path):
     def apart(name, **fields):
         run = reskeras.train(reskeras.network(**TINY), out=tmp_path / name, **{**EXACT, "epochs": 2}, **fields)
@@ -143,6 +144,7 @@ def test_the_teacher_is_no_part_of_what_is_trained_and_saved(trained):
     assert read(taught).keys() == read(alone).keys()
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     "fields",
     [

@@ -69,6 +69,7 @@ def test_parts_that_are_added_up_make_one_update(models, kind):  # noqa: F811
             np.testing.assert_allclose(ours[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on_to_the_same_slow_weights_which_are_saved(tmp_path):
     network = reskeras.network(**{**TINY, "stages": [3]})
     fields = {

@@ -292,7 +292,7 @@ def test_a_step_that_overflows_in_float16_changes_nothing(plan, kind):
     assert int(inner_optimizer(model).iterations) == 2
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "sgd"][::-1])
 def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path, kind):
     network = reskeras.network(**{**TINY, "stages": [3]})
@@ -325,7 +325,7 @@ def test_killed_at_a_step_it_ends_with_the_same_bits(tmp_path, kind, devices):
     assert digest(killed(tmp_path / "run", devices=devices, fields=fields)) == expected
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["lamb", *[kind for kind in KINDS if kind != "lamb"]])
 def test_two_replicas_equal_one(kind):
     command = [sys.executable, "-m", "tests.training.optimizer_replicas", kind]

@@ -126,6 +126,7 @@ def test_stopped_and_given_again_it_goes_on_to_the_same_weights(tmp_path):
     assert digest(trained(tmp_path / "run", resume=True, **own())) == digest(whole)
 
 
+@pytest.mark.slow
 def test_everything_but_resuming_needs_the_folder_alone(tmp_path):
     told = []
     run = trained(tmp_path / "run", told.append, optimizer=keras.optimizers.Lion(1e-3), loss=by_hand)

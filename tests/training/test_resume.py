@@ -149,6 +149,7 @@ def test_another_request_is_refused_with_what_differs(finished):
         reskeras.train(reskeras.network(**other), epochs=3, keep=2, out=finished.path, resume=True)
 
 
+@pytest.mark.slow
 def test_a_state_follows_the_best_model_that_it_tells_of(tmp_path, monkeypatch):
     """Killed between them, or with a disk full for the one, a training would go on to the model of another epoch."""
     real, failing = callbacks.copy_file, [False]
@@ -231,7 +232,7 @@ def measured(run):
     return [{name: value for name, value in row.items() if name != "seconds"} for row in run.folder.metrics()]
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", [{"kind": "constant"}, {"kind": "plateau", "patience": 1, "least": 0.9}])
 def test_a_training_made_longer_equals_one_that_was_as_long_from_the_start(tmp_path, schedule):
     whole = small(tmp_path / "whole", epochs=4, schedule=schedule)

@@ -33,6 +33,7 @@ def of_arrays(tmp_path_factory, kinds):
     return trained(reskeras.source(data, **options), tmp_path_factory.mktemp("runs") / "arrays")
 
 
+@pytest.mark.slow
 def test_the_same_images_train_bit_equally_whatever_they_come_in(kinds, tmp_path, of_arrays):
     found = {}
     for place, (kind, (data, options)) in enumerate(kinds.items()):

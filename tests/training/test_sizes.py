@@ -55,6 +55,7 @@ AUGMENTED = {
 }
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("form", ["unrolled", "scanned"])
 def test_trained_at_one_size_it_is_the_network_of_that_size_to_the_bit(tmp_path, form):
     fields = {"epochs": 2, "normalise": "scale", "augment": AUGMENTED, "form": form}
@@ -84,7 +85,7 @@ def whole(tmp_path_factory):
 
 
 # 5 steps an epoch: sizes change after steps 5 and 10
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("step", [3, 5, 6, 8, 11, 12])
 def test_interrupted_before_at_or_after_a_change_it_goes_on_to_the_same_bits(whole, tmp_path, step):
     with pytest.raises(Failing):

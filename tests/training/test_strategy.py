@@ -64,6 +64,7 @@ for units in (1, 2):
 """
 
 
+@pytest.mark.slow
 def test_a_process_trains_one_network_after_the_other(tmp_path):
     done = in_process("-c", SEVERAL, str(tmp_path))
     assert done.returncode == 0, done.stderr
@@ -114,6 +115,7 @@ def test_xla_between_the_reductions_of_two_replicas_changes_rounding_alone(tmp_p
     assert ours["gradient_norm"] == pytest.approx(theirs["gradient_norm"], rel=1e-2)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("strategy", "devices", "fields", "named"),
     [

@@ -102,6 +102,7 @@ def test_a_test_image_is_framed_as_timm_frames_it():
     assert Framing(recipe("rsb-a1").test_crop).covering(224) == int(224 / 0.95) == 235
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", ["rsb-a1", "rsb-a2", "rsb-a3"])
 def test_a_small_network_trains_for_an_epoch(tmp_path, name):
     network = reskeras.network(family="cifar", stages=[1, 1], input_shape=[16, 16, 1])

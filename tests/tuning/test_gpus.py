@@ -34,6 +34,7 @@ def test_more_workers_than_gpus_are_refused(tmp_path, monkeypatch, started):
         LocalCrew(Crew(2), ["true"], 1, tmp_path, lambda note: None)
 
 
+@pytest.mark.slow
 def test_a_search_in_one_process_tells_of_gpus_that_it_does_not_use(tmp_path, monkeypatch):
     import reskeras
     from reskeras.tuning import run

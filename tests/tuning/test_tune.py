@@ -96,6 +96,7 @@ def test_the_same_search_again_runs_nothing_and_another_is_refused(found):
         assert said in str(caught.value)
 
 
+@pytest.mark.slow
 def test_trials_that_fail_are_told_and_the_search_goes_on(tmp_path):
     over = {"parameters": {"recipe.learning_rate": [0.05, 90.0]}}
     found = reskeras.tune(over, reskeras.network(**TINY), tuner="grid", epochs=1, out=tmp_path / "search")
@@ -380,6 +381,7 @@ def test_a_port_in_use_and_half_a_cluster_are_told(tmp_path, monkeypatch):
         reskeras.tune(**asked)
 
 
+@pytest.mark.slow
 def test_a_score_that_is_no_number_is_a_failure(tmp_path, monkeypatch):
     from reskeras.tuning.objective import Objective
 
@@ -388,6 +390,7 @@ def test_a_score_that_is_no_number_is_a_failure(tmp_path, monkeypatch):
         reskeras.tune(OVER, reskeras.network(**TINY), tuner="random", trials=1, epochs=1, out=tmp_path / "search")
 
 
+@pytest.mark.slow
 def test_killed_between_outcome_and_oracle_it_is_not_trained_again(found, tmp_path):
     """The folder as it is when the process dies after the outcome is written and before the oracle is told."""
     copy = tmp_path / "copy"

@@ -23,7 +23,6 @@ from reskeras.files import check_place, only_writer
 from reskeras.graph.load import save_model
 from reskeras.graph.weights import read
 from reskeras.image_files import several
-from reskeras.tasks.cards import carded
 from reskeras.tasks.run import Run
 
 if TYPE_CHECKING:  # not needed for training, so imported where it is used
@@ -153,6 +152,7 @@ class ClassifierRun(Run[Split]):
         """
         from reskeras.export.lite import lite_kind
         from reskeras.export.quantisation_noise import check_debugged
+        from reskeras.tasks.cards import carded
 
         kinds, exporter = kinds or ("serving", "tflite"), self.exporter()
         exporter.check(kinds, tolerances or {})

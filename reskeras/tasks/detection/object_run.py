@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from reskeras.caller_state import preserved
 from reskeras.export.proof import Proof
-from reskeras.tasks.cards import carded
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.run import Run
 
@@ -41,6 +40,8 @@ class ObjectRun(Run[Objects]):
         `tell` gets each kind as it begins. An artefact that differs by more is moved aside, with a ReskerasError
         (status 1).
         """
+        from reskeras.tasks.cards import carded  # not needed for training
+
         kinds = kinds or self.kinds
         self.check_export(kinds, tolerances)
         self.folder.model_file  # noqa: B018 - raises before the data is opened

@@ -87,6 +87,7 @@ def compared(inputs):
     return np.array(errors), np.array(ended)
 
 
+@pytest.mark.sample(12)
 @pytest.mark.parametrize("size", [(48, 64), (63, 47)])
 @pytest.mark.parametrize("name", AUGMENTED)
 def test_boxes_end_where_the_pixels_of_their_objects_end(source, name, size):

@@ -324,6 +324,7 @@ def test_names_of_classes_that_no_folder_can_have_are_changed(tmp_path):
     )
     with Places(crops=tmp_path / "crops").writing([], names, names, None) as writing:
         writing.image(found)
+        writing.finish([found])
     assert sorted(path.parent.name for path in (tmp_path / "crops").rglob("*.png")) == ["A_B-2", "_", "a_b", r"x_n"]
 
 

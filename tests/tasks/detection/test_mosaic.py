@@ -136,6 +136,7 @@ def test_canvases_are_cut_anywhere_in_the_middle_and_partners_are_any_images():
     assert (factors[~several] == 1).all() and 0.5 <= factors[several].min() < 0.52 and 1.45 < factors.max() <= 1.5
 
 
+@pytest.mark.slow
 def test_mosaics_follow_seed_epoch_and_step_alone(source, monkeypatch):
     augment = {"mosaic": {"probability": 0.7}, "flip": True, "rotate": 90}
     once = batches(feed_of(source, augment), until=2)

@@ -209,6 +209,7 @@ def test_training_and_testing_agree_and_every_weight_learns():
         assert gradient is not None and np.abs(gradient).max() > 0, variable.path
 
 
+@pytest.mark.slow
 def test_a_detector_with_a_pyramid_learns_finds_and_is_exported(shapes, tmp_path):
     spec = DetectorSpec.model_validate(FPN)
     run = reskeras.train_detector(spec, f"voc:{shapes}", out=tmp_path / "run", **LEARNING | {"learning_rate": 0.03})

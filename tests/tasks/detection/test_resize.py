@@ -214,6 +214,7 @@ def test_the_watched_images_come_once_each_on_their_own_canvas(mixed):
     assert sorted(shapes) == sorted(own)
 
 
+@pytest.mark.sample(1)
 def test_each_canvas_has_the_losses_of_a_detector_of_that_one_canvas(lively):
     """The same weights in a network of one static canvas, as there is without resize."""
     plan, weights = lively
@@ -272,6 +273,7 @@ def files_of(mixed, count=5):
     return test, tf.stack([test.read(tf.constant(index, tf.int64)) for index in range(count)])
 
 
+@pytest.mark.sample(1)
 def test_in_one_batch_each_image_takes_its_own_canvas(lively, mixed):
     """As alone on a detector of that one canvas, which the image has by its own scale."""
     detector, (test, files) = detector_of(lively), files_of(mixed)
@@ -308,7 +310,7 @@ def test_evaluation_and_prediction_give_each_image_its_own_answer_in_order(livel
         assert np.allclose(looked.scores[looked.image == index], scores, atol=1e-4)
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 def test_an_ensemble_has_each_image_on_the_canvas_of_every_detector_in_any_order(lively, mixed):
     """One by the shorter side and one that fits images on its one canvas, against each image by itself."""
     plan, weights = lively
@@ -346,6 +348,7 @@ def test_a_pyramid_by_the_shorter_side_learns_finds_and_is_exported(detector_run
     assert all(found.detections for found in run.predict(files, others=[detector_run]))
 
 
+@pytest.mark.sample(1)
 def test_the_served_detector_gives_the_same_and_says_how_large_a_map_is(lively, mixed):
     plan, weights = lively
     detector, (test, files) = detector_of(lively), files_of(mixed)

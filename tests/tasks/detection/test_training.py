@@ -332,6 +332,7 @@ def test_detectors_of_several_seeds_are_compared_by_their_precision(tmp_path, sh
     assert (tmp_path / "runs" / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_detectors_take_an_optimizer_of_the_program_alone(tmp_path, shapes):
     fields = {**SHORT, "out": tmp_path / "run"}
     with pytest.raises(ReskerasError, match="loss: a function of your own is only for classifiers"):

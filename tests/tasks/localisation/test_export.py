@@ -144,6 +144,7 @@ def test_what_a_tflite_takes_and_answers_is_written_beside_it(exported):
     assert "shorter side of 46 pixels" in facts["use"] and "crop 40x40" in facts["use"] and "best is" in facts["use"]
 
 
+@pytest.mark.slow
 def test_one_changed_weight_is_rejected_and_kept_aside(run, tmp_path, monkeypatch):
     copy = reskeras.Run(shutil.copytree(run.path, tmp_path / "run"))
     spoil_a_folded_weight(monkeypatch)

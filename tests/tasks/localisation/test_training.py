@@ -61,6 +61,7 @@ def test_with_a_classifier_its_classes_count(run, classifier):
     assert found.top1 >= found.class1 and found.top5 is None  # of two classes
 
 
+@pytest.mark.slow
 def test_the_commands_tell_what_python_tells(run, classifier, tmp_path):
     told = json.loads(printed("localise", "evaluate", run.path, "--classifier", classifier.path, "--json"))
     assert told == run.evaluate(classifier=classifier.path).as_dict()

@@ -42,6 +42,7 @@ def test_a_search_finds_the_localiser_with_the_most_right_boxes(data, files, tmp
     assert json.loads(printed("localise", "tune", "--show", out, "--json")) == found.as_dict()
 
 
+@pytest.mark.slow
 def test_a_search_with_a_teacher_finds_a_refiner_of_its_boxes(data, run, tmp_path):
     recipe = {name: value for name, value in REFINING.items() if name != "checkpoint_steps"}
     over = {"parameters": {"network.regions": [4, 8]}}

@@ -34,6 +34,7 @@ def written(tmp_path_factory):
     return folder, ((x, y), (x_test, y_test))
 
 
+@pytest.mark.slow
 def test_a_table_an_archive_and_arrays_train_a_multi_label_classifier(written, tmp_path):
     folder, arrays = written
     net = reskeras.network(family="cifar", stages=[1, 1], input_shape=[8, 16, 1])

@@ -139,6 +139,7 @@ def test_two_replicas_equal_one(tmp_path):
         assert ours[name] == pytest.approx(theirs[name], rel=5e-3)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     "fields", [{"loss": "focal"}, {"form": "scanned"}, {"xla": True}, {"precision": "mixed_float16"}]
 )
@@ -193,6 +194,7 @@ def test_images_of_one_class_do_not_judge_a_multi_label_run(labelled, monkeypatc
         labelled.evaluate("digits")
 
 
+@pytest.mark.slow
 def test_a_search_is_for_the_highest_map(tmp_path):
     over = {"parameters": {"recipe.learning_rate": {"choices": [0.01, 0.1]}}}
     search = reskeras.tune(
@@ -205,6 +207,7 @@ def test_a_search_is_for_the_highest_map(tmp_path):
     assert printed("tune", "--show", tmp_path / "search")
 
 
+@pytest.mark.slow
 def test_several_seeds_are_compared_by_average_precision(tmp_path):
     network = reskeras.network(family="cifar", stages=[1], input_shape=[8, 16, 1])
     result = reskeras.train_seeds(network, "pairs:64", seeds=2, out=tmp_path / "runs", epochs=1, batch_size=32)
