@@ -219,6 +219,7 @@ def test_all_suites_are_run_by_turns_and_what_they_share_once(small, tmp_path):
     assert {row.row for row in everything[0].rows} == {"plain", "resnet"}
 
 
+@pytest.mark.slow
 def test_the_cost_of_all_is_counted_once_and_what_is_done_is_left_out(small, tmp_path, monkeypatch):
     from reskeras.experiments import cost as module
     from reskeras.experiments.cost import cost

@@ -145,6 +145,7 @@ def test_a_crop_is_what_its_box_covers(made):
     assert len(list((folder / "crops").rglob("*.png"))) == expected > 3
 
 
+@pytest.mark.slow
 def test_only_classes_that_are_asked_for_are_found(detector_run, files, made):
     every = detector_run.predict(files)
     for classes in ("disc", ["square"]):
