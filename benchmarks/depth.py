@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from typing import Any
 
@@ -12,9 +13,8 @@ from benchmarks.workers import Steps, batch_of, serve
 
 DEPTHS = (20, 56, 110, 302, 602, 1202, 10_004)
 FORMS = {"unrolled": ("unrolled", False), "scanned": ("scanned", False), "scanned, recomputed": ("scanned", True)}
-DEEPEST = {"unrolled": 1202, "scanned": 1202, "scanned, recomputed": 10_004}
-BATCH, DEEP_BATCH = 32, 16  # the second above DEEP layers
-DEEP = 1202
+DEEP = 1202  # above it only recomputed, in batches of DEEP_BATCH
+BATCH, DEEP_BATCH = 32, 16
 
 
 def started(facts: dict[str, Any]) -> tuple[Steps, dict[str, float]]:
@@ -49,7 +49,7 @@ def measured(depth: int, forms: list[str], precision: str, rounds: int) -> list[
     facts = {
         name: {"depth": depth, "batch": batch, "form": form, "recompute": recompute, "precision": precision}
         for name, (form, recompute) in FORMS.items()
-        if name in forms and depth <= DEEPEST[name]
+        if name in forms and (recompute or depth <= DEEP)
     }
     timings = race(facts, max(1, 200 // depth), rounds, "benchmarks.depth")
     return [_point(depth, batch, timing, timings.get("unrolled")) for timing in timings.values()]
@@ -102,8 +102,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    import sys
-
     if sys.argv[1:] and sys.argv[1].startswith("{"):
         serve(started)
     else:

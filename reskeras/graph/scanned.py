@@ -208,14 +208,13 @@ def looped_in_groups(
     count = stacked[0].shape[0]
     size = max(1, round(math.sqrt(count / KEPT)))
     first = count % size  # units that are left over
-    x, *written = units(x, *(value[:first] for value in stacked)) if first else (x, *([] for _ in dtypes))
+    written: list[tf.Tensor] = []
+    if first:
+        x, *written = units(x, *(value[:first] for value in stacked))
     grouped = [tf.reshape(value[first:], (count // size, size, *value.shape[1:])) for value in stacked]
     x, *values = looped(units, dtypes, x, *grouped)
     joined = [tf.reshape(value, (-1, *value.shape[2:])) for value in values]
-    return (
-        x,
-        *(tf.concat([left, value], axis=0) if first else value for left, value in zip(written, joined, strict=True)),
-    )
+    return (x, *(map(partial(tf.concat, axis=0), zip(written, joined, strict=True)) if first else joined))
 
 
 class TensorSeed(keras.random.SeedGenerator):

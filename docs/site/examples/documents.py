@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,15 +44,20 @@ OPEN_ENDED = re.compile(r"\.\.\.|\b[A-Z]{3,}\b| \| ")  # of which the value is n
 
 def problem(path: Path) -> str | None:
     """What is wrong with a YAML file; None if it is a document of one of the KINDS."""
+    return "\n".join(_refusals(KINDS, path, "no")) or None
+
+
+def _refusals(readers: Mapping[str, Callable[[Any], Any]], given: Any, no: str) -> list[str]:
+    """Why each of the readers, by the kind that it reads, refuses what is given; none where one takes it."""
     refusals = []
-    for kind, read in KINDS.items():
+    for kind, read in readers.items():
         try:
-            read(path)
+            read(given)
         except ReskerasError as error:
-            refusals.append(f"no {kind}: {error}")
+            refusals.append(f"{no} {kind}: {error}")
         else:
-            return None
-    return "\n".join(refusals)
+            return []
+    return refusals
 
 
 def span_problem(text: str) -> str | None:
@@ -65,15 +70,8 @@ def span_problem(text: str) -> str | None:
         fields = None
     if OPEN_ENDED.search(text) or not isinstance(fields, dict):
         return None if text.partition(":")[0] in _deeper() | _top() | SECTIONS else "no document has this field"
-    refusals = []
-    for kind, lay in OWNERS.items():
-        try:
-            lay(fields)
-        except ReskerasError as error:
-            refusals.append(f"of no {kind}: {error}")
-        else:
-            return None
-    return "\n".join(refusals) if not {*fields} <= _deeper() else None
+    refusals = _refusals(OWNERS, fields, "of no")
+    return "\n".join(refusals) if refusals and not {*fields} <= _deeper() else None
 
 
 @cache
