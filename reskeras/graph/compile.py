@@ -7,6 +7,7 @@ limits recursion to 1,000 frames. Deep plans become a chain of nested models, cu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
@@ -44,6 +45,7 @@ def compile_plan(
     """
     ends = {endpoint: plan.endpoint("head" if endpoint == "logits" else endpoint) for endpoint in outputs or ()}
     cuts = {*ends.values(), *([plan.endpoint(cut)] if cut else [])}
+    context = replace(context, ranges={})  # of this model alone
     shape = (None, None, plan.input_shape[-1]) if any_size else plan.input_shape
     images = tensor = keras.Input(shape, name="image", dtype="float32")
     after: dict[int, Tensor] = {}

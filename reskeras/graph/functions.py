@@ -13,6 +13,7 @@ from reskeras.graph.layers.batch_norm import fused_batch_norm
 from reskeras.graph.layers.convolution import convolution
 from reskeras.graph.layers.dropout import drop
 from reskeras.graph.layers.padding import pad_edges
+from reskeras.graph.layers.quantisation import integer_convolution, rounded_activations
 from reskeras.plans import merges
 from reskeras.plans import operations as op
 from reskeras.plans.nodes import Fork, Sequence, fold
@@ -60,7 +61,8 @@ def merged(merge: merges.Merge, values: list[tf.Tensor]) -> tf.Tensor:
 
 
 def _conv(node: op.Conv, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
-    x = convolution(x, unit.weights[node.name, "kernel"], node.stride, node.padding)
+    kernel, how = unit.weights[node.name, "kernel"], (node.stride, node.padding)
+    x = integer_convolution(x, kernel, *how, node.weight_bits) if node.weight_bits else convolution(x, kernel, *how)
     return tf.nn.bias_add(x, unit.weights[node.name, "bias"]) if node.bias else x
 
 
@@ -134,6 +136,11 @@ def _dropout(node: op.Dropout, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
     return drop(x, rate, node.per_image, seeds)
 
 
+def _quantise(node: op.Quantise, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
+    ends = [unit.weights[node.like or node.name, end] for end in ("low", "high")] if not node.fixed else node.fixed
+    return rounded_activations(x, *ends)
+
+
 OPERATIONS: dict[type[op.Op], Callable[[Any, tf.Tensor, UnitTensors], tf.Tensor]] = {
     op.Conv: _conv,
     op.BatchNorm: _batch_norm,
@@ -149,6 +156,7 @@ OPERATIONS: dict[type[op.Op], Callable[[Any, tf.Tensor, UnitTensors], tf.Tensor]
     op.PadChannels: _pad_channels,
     op.Scale: _scale,
     op.Dropout: _dropout,
+    op.Quantise: _quantise,
 }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from zlib import crc32
 
@@ -18,6 +19,8 @@ from reskeras.graph.layers import (
     EdgePadding2D,
     FusedBatchNormalization,
     GroupedConv2D,
+    IntegerConv2D,
+    Quantise,
     SubsamplingConv2D,
 )
 from reskeras.graph.own_layers import OperationLayer, own_layer
@@ -44,6 +47,7 @@ class Context:
     form: str = "unrolled"
     recompute: bool = False
     synchronized: bool = False
+    ranges: dict[str, keras.layers.Layer] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse a loop over units whose batch norms would meet other replicas."""
@@ -87,7 +91,9 @@ PLAIN = Context()
 
 
 def _conv(node: op.Conv, context: Context) -> keras.layers.Layer:
-    make = GroupedConv2D if node.groups > 1 else SubsamplingConv2D if node.subsamples else layers.Conv2D
+    make: Callable = GroupedConv2D if node.groups > 1 else SubsamplingConv2D if node.subsamples else layers.Conv2D
+    if node.weight_bits:
+        make = partial(IntegerConv2D, weight_bits=node.weight_bits)
     return make(
         node.filters,
         node.kernel,
@@ -164,6 +170,13 @@ def _dropout(node: op.Dropout, context: Context) -> keras.layers.Layer:
     )
 
 
+def _quantise(node: op.Quantise, context: Context) -> keras.layers.Layer:
+    if node.like:
+        return partial(context.ranges[node.like], like=True)
+    layer = context.ranges[node.name] = Quantise(node.fixed, name=node.name, dtype=context.precision)
+    return layer
+
+
 def _merging(make: type[keras.layers.Layer]) -> Maker:
     return lambda node, context: make(name=node.name, dtype=context.precision)
 
@@ -183,6 +196,7 @@ STOCK: dict[type, Maker] = {
     op.Pad: _pad,
     op.Scale: _scale,
     op.Dropout: _dropout,
+    op.Quantise: _quantise,
     merges.Add: _merging(layers.Add),
     merges.Multiply: _merging(layers.Multiply),
     merges.Concat: _merging(layers.Concatenate),

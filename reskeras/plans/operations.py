@@ -20,10 +20,12 @@ Border = Literal["zero", "edge"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conv(Op):
-    """2-D convolution; with `valid` a Pad before it does the padding, `same` pads as TensorFlow does."""
+    """2-D convolution; with `valid` a Pad before it does the padding, `same` pads as TensorFlow does. Kernels may be
+    rounded to integers of `weight_bits`, by output channel and symmetric."""
 
     kind: ClassVar[str] = "conv"
     keeps: ClassVar[tuple[str, ...]] = ("input",)
+    later: ClassVar[tuple[str, ...]] = ("weight_bits",)
     weighted: ClassVar[bool] = True
     drawn: ClassVar[Literal["box"]] = "box"
     filters: int
@@ -34,11 +36,14 @@ class Conv(Op):
     bias: bool = False
     bias_start: float = 0.0
     initialiser: str = "he_normal"
+    weight_bits: int | None = None
 
     @property
     def words(self) -> str:
         bias = f"bias {self.bias_start:g}" if self.bias_start else "bias" if self.bias else ""
-        return listed(f"{by(self.kernel)} conv", str(self.filters), stride_words(self.stride), self.groups_words, bias)
+        bits = f"{self.weight_bits}-bit weights" if self.weight_bits else ""
+        name = f"{by(self.kernel)} conv"
+        return listed(name, str(self.filters), stride_words(self.stride), self.groups_words, bias, bits)
 
     @property
     def subsamples(self) -> bool:
@@ -306,6 +311,26 @@ class Dropout(Op):
 
     def weights(self, shape: Shape) -> dict[str, Weight]:
         return {"draws": Weight(role="counter")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantise(Op):
+    """Rounding to the 256 values of an 8-bit integer in a range that holds zero: its own, which is a statistic of what
+    comes in, that of the Quantise called `like`, or `fixed`."""
+
+    kind: ClassVar[str] = "quantise"
+    fill: ClassVar[str] = "#c8e3f0"
+    like: str = ""
+    fixed: tuple[float, float] | None = None
+
+    @property
+    def words(self) -> str:
+        return listed("8 bits", f"range of {self.like}" if self.like else "", "fixed range" if self.fixed else "")
+
+    def weights(self, shape: Shape) -> dict[str, Weight]:
+        if self.like or self.fixed:
+            return {}
+        return {"low": Weight((), 0.0, "statistic"), "high": Weight((), 0.0, "statistic")}
 
 
 # those of this file: other rooms have kinds of their own, that no spec produces

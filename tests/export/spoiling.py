@@ -5,7 +5,7 @@ def spoil_a_folded_weight(monkeypatch):
     """One number of one kernel comes out wrong when batch norm is folded."""
     from reskeras.graph import fold
 
-    merged = fold._merged
+    merged = fold.merge
 
     def spoiled(conv, norm, weights):
         done = merged(conv, norm, weights)
@@ -13,4 +13,4 @@ def spoil_a_folded_weight(monkeypatch):
             weights[f"{conv.name}/kernel"][0, 0, 0, 0] += 0.5
         return done
 
-    monkeypatch.setattr(fold, "_merged", spoiled)
+    monkeypatch.setattr(fold, "merge", spoiled)

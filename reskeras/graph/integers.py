@@ -1,0 +1,109 @@
+"""Weights of a plan's integer form: those of a trained network, ranges calibrated on images, biases rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from reskeras.graph.fold import affine, merge
+from reskeras.graph.functions import UnitTensors, execute
+from reskeras.graph.integer_arithmetic import range_of
+from reskeras.graph.layers.quantisation import BITS, kernel_step
+from reskeras.plans import operations as op
+from reskeras.plans.integers import integer_plan
+from reskeras.plans.nodes import fold
+from reskeras.plans.plan import Plan
+
+TINY = 1e-30
+Weights = Mapping[str, np.ndarray]  # by canonical name
+
+
+def integer_form(plan: Plan, weights: Weights, weight_bits: int = BITS) -> tuple[Plan, dict[str, np.ndarray]]:
+    """The integer form of `plan` with the `weights` that make it the same function; its ranges are empty."""
+    left = dict(weights)
+    made = integer_plan(plan, weight_bits, lambda before, after: _follow(before, after, left))
+    wanted = made.weight_shapes()
+    return made, {name: left.get(name, np.zeros(shape, np.float32)) for name, shape in wanted.items()}
+
+
+def _follow(before: op.Op, after: op.Op, weights: dict[str, np.ndarray]) -> None:
+    """Change `weights` as the integer form changed an operation."""
+    kernel, bias = f"{after.name}/kernel", f"{after.name}/bias"
+    match before:
+        case op.BatchNorm() if isinstance(after, op.Conv) and after.name != before.name:
+            merge(after, before, weights)
+        case op.BatchNorm():
+            factor, shift = affine(before, weights)
+            weights[kernel] = factor.astype(np.float32)[np.newaxis, np.newaxis, np.newaxis]
+            weights[bias] = shift.astype(np.float32)
+        case op.Dense():
+            weights[kernel] = weights[kernel].reshape(*after.kernel, -1, after.filters)
+        case op.Scale() if after.name == before.name:
+            weights[kernel] = np.full((1, 1, 1, after.filters), before.factor, np.float32)
+        case op.Scale():
+            for name in (kernel, bias):
+                weights[name] = weights[name] * np.float32(before.factor)
+    weights.setdefault(bias, np.zeros(weights[kernel].shape[-1], np.float32))
+
+
+def calibrated(plan: Plan, weights: Weights, batches: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+    """`weights` with the ranges of everything that is rounded: the least and the most over `batches` of normalised
+    images (n, height, width, channels), and zero."""
+    names = [node.name for node in plan.ops() if isinstance(node, op.Quantise) and node.held]
+    tensors = {
+        (operation, role): tf.constant(value)
+        for name, value in weights.items()
+        for operation, _, role in [name.rpartition("/")]
+    }
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *plan.input_shape], tf.float32)])
+    def ends(x: tf.Tensor) -> dict[str, tf.Tensor]:
+        found: dict[str, tf.Tensor] = {}
+
+        def watch(node: object, parts: list[tf.Tensor], made: tf.Tensor) -> tf.Tensor:
+            if not isinstance(node, op.Quantise):
+                return made
+            if node.name in names:
+                found[node.name] = tf.stack([tf.reduce_min(parts[0]), tf.reduce_max(parts[0])])
+            return parts[0]  # as if nothing were rounded
+
+        for unit in plan.units:
+            x = execute(unit.nodes, x, UnitTensors(tensors, training=False, learns=False, draw=_no_draw, watch=watch))
+        return found
+
+    ranges = np.zeros((len(names), 2), np.float32)
+    for batch in batches:
+        found = ends(batch)
+        told = np.stack([found[name].numpy() for name in names])
+        ranges = np.stack([np.minimum(ranges[:, 0], told[:, 0]), np.maximum(ranges[:, 1], told[:, 1])], axis=1)
+    return {
+        **weights,
+        **{f"{name}/{end}": ranges[i, j] for i, name in enumerate(names) for j, end in enumerate(("low", "high"))},
+    }
+
+
+def settled(plan: Plan, weights: Weights) -> dict[str, np.ndarray]:
+    """`weights` with each bias rounded to what an integer runtime adds: whole multiples of the step of its input times
+    the step of its filter."""
+    left = dict(weights)
+
+    def through(node: op.Op, step: np.float32) -> np.float32:
+        if isinstance(node, op.Quantise):
+            return range_of(node, weights)[0]
+        if isinstance(node, op.Conv):
+            assert node.weight_bits, f"{node.name} is not of integers"
+            kernel, bias = (f"{node.name}/{role}" for role in ("kernel", "bias"))
+            unit = np.float64(step) * kernel_step(weights[kernel], node.weight_bits)
+            left[bias] = (np.round(weights[bias] / np.maximum(unit, TINY)) * unit).astype(np.float32)
+        return step
+
+    step = np.float32(1)
+    for unit in plan.units:
+        step = fold(unit.nodes, step, through, lambda fork, steps: steps[0])
+    return left
+
+
+def _no_draw(node: op.Dropout) -> tuple[tf.Tensor, tf.Tensor]:
+    raise AssertionError(f"{node.name} is not in an integer form")
