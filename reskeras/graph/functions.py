@@ -13,9 +13,10 @@ from reskeras.graph.layers.batch_norm import fused_batch_norm
 from reskeras.graph.layers.convolution import convolution
 from reskeras.graph.layers.dropout import drop
 from reskeras.graph.layers.padding import pad_edges
-from reskeras.graph.layers.quantisation import integer_convolution, rounded_activations
+from reskeras.graph.layers.quantisation import integer_convolution, rounded_activations, rounded_in_its_range
 from reskeras.plans import merges
 from reskeras.plans import operations as op
+from reskeras.plans.integers import Negate, Offset
 from reskeras.plans.nodes import Fork, Sequence, fold
 
 Weights = dict[tuple[str, str], tf.Tensor]  # (operation, role) to tensor
@@ -141,6 +142,14 @@ def _quantise(node: op.Quantise, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
     return rounded_activations(x, *ends)
 
 
+def _offset(node: Offset, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
+    return x + rounded_in_its_range(unit.weights[node.name, "map"])
+
+
+def _negate(node: Negate, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
+    return -x
+
+
 OPERATIONS: dict[type[op.Op], Callable[[Any, tf.Tensor, UnitTensors], tf.Tensor]] = {
     op.Conv: _conv,
     op.BatchNorm: _batch_norm,
@@ -157,6 +166,8 @@ OPERATIONS: dict[type[op.Op], Callable[[Any, tf.Tensor, UnitTensors], tf.Tensor]
     op.Scale: _scale,
     op.Dropout: _dropout,
     op.Quantise: _quantise,
+    Offset: _offset,
+    Negate: _negate,
 }
 
 

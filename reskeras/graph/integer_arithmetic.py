@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from reskeras.graph.layers.quantisation import BITS, kernel_step
+from reskeras.graph.layers.quantisation import BITS, LEAST, kernel_step
 from reskeras.plans import merges
 from reskeras.plans import operations as op
+from reskeras.plans.integers import Negate, Offset
 from reskeras.plans.nodes import Fork, fold
 from reskeras.plans.operation import Op
 from reskeras.plans.plan import Plan
@@ -69,8 +70,12 @@ Watch = Callable[[op.Quantise, Rounded], Rounded]
 def range_of(node: op.Quantise, weights: Weights) -> tuple[np.float32, int]:
     """The step of a rounding, and the 8-bit integer that stands for zero."""
     low, high = node.fixed or (float(weights[f"{node.like or node.name}/{end}"]) for end in ("low", "high"))
-    step = (high - low) / (HIGHEST - LOWEST)
-    return np.float32(step), round(LOWEST - low / step) if step else LOWEST
+    return _step_and_zero(low, high)
+
+
+def _step_and_zero(low: float, high: float) -> tuple[np.float32, int]:
+    step = max(high - low, LEAST) / (HIGHEST - LOWEST)
+    return np.float32(step), round(LOWEST - low / step)
 
 
 def computed(plan: Plan, weights: Weights, images: np.ndarray, watch: Watch | None = None) -> Rounded:
@@ -129,23 +134,34 @@ def _twice_rounded(values: np.ndarray, factors: np.ndarray) -> np.ndarray:
     return (once + ((1 << shift) >> 1)) >> shift
 
 
-def _conv(node: op.Conv, x: Rounded, weights: Weights) -> Rounded:
-    assert node.weight_bits
+def _conv(node: op.Conv, x: Rounded, weights: Weights) -> Rounded | np.ndarray:
     kernel = weights[f"{node.name}/kernel"]
+    if not node.weight_bits:
+        return _convolved(node, x.real, kernel) + weights[f"{node.name}/bias"]
     own = kernel_step(kernel, node.weight_bits)
     whole = np.rint(kernel / own).astype(np.float32)
     step = np.float32(x.step) * own
     bias = np.rint(weights[f"{node.name}/bias"] / step.astype(np.float64)).astype(np.float32)
-    values, padding = tf.constant(x.values), node.padding.upper()
-    if node.groups == node.filters == values.shape[-1]:
-        made = tf.nn.depthwise_conv2d(values, whole.transpose(0, 1, 3, 2), [1, *node.stride, 1], padding)
+    return Rounded(_convolved(node, x.values, whole) + bias, step, twice=node.weight_bits < BITS)
+
+
+def _convolved(node: op.Conv, values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    padding = node.padding.upper()
+    if 1 < node.groups == node.filters == values.shape[-1]:
+        made = tf.nn.depthwise_conv2d(values, kernel.transpose(0, 1, 3, 2), [1, *node.stride, 1], padding)
     else:
-        made = tf.nn.conv2d(values, whole, node.stride, padding)
-    return Rounded(made.numpy() + bias, step, twice=node.weight_bits < BITS)
+        made = tf.nn.conv2d(values, kernel, node.stride, padding)
+    return np.asarray(made)
 
 
-def _relu(node: op.Relu, x: Value, weights: Weights) -> Value:
-    return replace(x, positive=True)
+def _relu(node: op.Relu, x: Any, weights: Weights) -> Any:
+    return np.maximum(x, 0) if isinstance(x, np.ndarray) else replace(x, positive=True)
+
+
+def _offset(node: Offset, x: Rounded, weights: Weights) -> Sum:
+    added = weights[f"{node.name}/map"]
+    low, high = min(float(added.min()), 0.0), max(float(added.max()), 0.0)
+    return Sum((x, _quantise(added[np.newaxis], *_step_and_zero(low, high))))
 
 
 def _pool(node: op.Pool, x: Rounded, weights: Weights) -> Rounded:
@@ -188,6 +204,10 @@ def _silu(node: op.Silu, x: Rounded, weights: Weights) -> Rounded:
     return Rounded(x.values * gate, np.float32(x.step) / np.float32(256))
 
 
+def _negate(node: Negate, x: np.ndarray, weights: Weights) -> np.ndarray:
+    return -x
+
+
 OPERATIONS: dict[type[Op], Callable[[Any, Any, Weights], Any]] = {
     op.Conv: _conv,
     op.Relu: _relu,
@@ -199,6 +219,8 @@ OPERATIONS: dict[type[Op], Callable[[Any, Any, Weights], Any]] = {
     op.Flatten: _flatten,
     op.Pad: _pad,
     op.PadChannels: _pad_channels,
+    Offset: _offset,
+    Negate: _negate,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +12,7 @@ from reskeras.graph.functions import UnitTensors, execute
 from reskeras.graph.integer_arithmetic import range_of
 from reskeras.graph.layers.quantisation import BITS, kernel_step
 from reskeras.plans import operations as op
-from reskeras.plans.integers import integer_plan
+from reskeras.plans.integers import Negate, integer_plan, with_pixels
 from reskeras.plans.nodes import fold
 from reskeras.plans.plan import Plan
 
@@ -20,10 +20,13 @@ TINY = 1e-30
 Weights = Mapping[str, np.ndarray]  # by canonical name
 
 
-def integer_form(plan: Plan, weights: Weights, weight_bits: int = BITS) -> tuple[Plan, dict[str, np.ndarray]]:
-    """The integer form of `plan` with the `weights` that make it the same function; its ranges are empty."""
+def integer_form(
+    plan: Plan, weights: Weights, weight_bits: int = BITS, kept: Collection[str] = ()
+) -> tuple[Plan, dict[str, np.ndarray]]:
+    """The integer form of `plan` with the `weights` that make it the same function, before anything is rounded; its
+    ranges are empty."""
     left = dict(weights)
-    made = integer_plan(plan, weight_bits, lambda before, after: _follow(before, after, left))
+    made = integer_plan(plan, weight_bits, kept, lambda before, after: _follow(before, after, left))
     wanted = made.weight_shapes()
     return made, {name: left.get(name, np.zeros(shape, np.float32)) for name, shape in wanted.items()}
 
@@ -40,12 +43,31 @@ def _follow(before: op.Op, after: op.Op, weights: dict[str, np.ndarray]) -> None
             weights[bias] = shift.astype(np.float32)
         case op.Dense():
             weights[kernel] = weights[kernel].reshape(*after.kernel, -1, after.filters)
+        case Negate():
+            for name in (kernel, bias):
+                weights[name] = -weights[name]
         case op.Scale() if after.name == before.name:
             weights[kernel] = np.full((1, 1, 1, after.filters), before.factor, np.float32)
         case op.Scale():
             for name in (kernel, bias):
                 weights[name] = weights[name] * np.float32(before.factor)
     weights.setdefault(bias, np.zeros(weights[kernel].shape[-1], np.float32))
+
+
+def from_pixels(plan: Plan, weights: Weights, mean: np.ndarray, std: np.ndarray) -> tuple[Plan, dict[str, np.ndarray]]:
+    """An integer form, with its weights, that takes raw pixels, of which `mean` (by channel, or by pixel and channel)
+    is subtracted before they are divided by `std` (by channel)."""
+    channels = plan.input_shape[-1]
+    by_channel = mean.reshape(-1, channels).mean(axis=0, dtype=np.float64)
+    shifts = -by_channel / std
+    ends = float(min(shifts.min(), 0)), float(max((255 / std + shifts).max(), 0))
+    more = {
+        "normalise/kernel": (1 / std).astype(np.float32).reshape(1, 1, 1, channels),
+        "normalise/bias": shifts.astype(np.float32),
+    }
+    if mean.ndim > 1:
+        more["offset/map"] = ((by_channel - mean) / std).astype(np.float32)
+    return with_pixels(plan, ends, mean.ndim > 1), {**weights, **more}
 
 
 def calibrated(plan: Plan, weights: Weights, batches: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
@@ -92,8 +114,7 @@ def settled(plan: Plan, weights: Weights) -> dict[str, np.ndarray]:
     def through(node: op.Op, step: np.float32) -> np.float32:
         if isinstance(node, op.Quantise):
             return range_of(node, weights)[0]
-        if isinstance(node, op.Conv):
-            assert node.weight_bits, f"{node.name} is not of integers"
+        if isinstance(node, op.Conv) and node.weight_bits:
             kernel, bias = (f"{node.name}/{role}" for role in ("kernel", "bias"))
             unit = np.float64(step) * kernel_step(weights[kernel], node.weight_bits)
             left[bias] = (np.round(weights[bias] / np.maximum(unit, TINY)) * unit).astype(np.float32)

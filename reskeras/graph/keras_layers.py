@@ -27,6 +27,7 @@ from reskeras.graph.own_layers import OperationLayer, own_layer
 from reskeras.plans import merges
 from reskeras.plans import operations as op
 from reskeras.plans.initialisers import IDENTITIES, INITIALISERS
+from reskeras.plans.integers import Negate, Offset
 from reskeras.plans.nodes import Fork
 from reskeras.plans.plan_data import field_values
 
@@ -201,5 +202,5 @@ STOCK: dict[type, Maker] = {
     merges.Multiply: _merging(layers.Multiply),
     merges.Concat: _merging(layers.Concatenate),
 }
-KINDS: tuple[type[op.Op] | type[merges.Merge], ...] = (*op.OPERATIONS.values(), *merges.MERGES.values())
+KINDS: tuple[type[op.Op] | type[merges.Merge], ...] = (*op.OPERATIONS.values(), Negate, Offset, *merges.MERGES.values())
 OWN = {kind: own_layer(kind) for kind in KINDS if kind not in STOCK}

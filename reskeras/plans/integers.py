@@ -7,9 +7,9 @@ says for each kind of operation and merge where its output is rounded; one witho
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from reskeras.errors import ReskerasError
 from reskeras.plans import merges
@@ -17,8 +17,27 @@ from reskeras.plans import operations as op
 from reskeras.plans.folding import without_batch_norms
 from reskeras.plans.merges import Merge
 from reskeras.plans.nodes import Fork, Node, Sequence, sequence_shape
-from reskeras.plans.operation import Op, Shape
+from reskeras.plans.operation import Op, Shape, Weight
 from reskeras.plans.plan import Plan, Unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offset(Op):
+    """A constant map added to images: minus the mean of each pixel."""
+
+    kind: ClassVar[str] = "offset"
+
+    def weights(self, shape: Shape) -> dict[str, Weight]:
+        return {"map": Weight(shape)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Negate(Op):
+    """-x, behind a convolution by negated weights. Converters have no integers for it, so that the convolution stays
+    one of float32 between tensors that are rounded."""
+
+    kind: ClassVar[str] = "negate"
+
 
 Rule = Literal["own", "input", "none"] | tuple[float, float]
 """Where the range of an output comes from: its own statistics; its input's range, in which it is rounded again; none,
@@ -35,23 +54,29 @@ RULES: dict[type[Op] | type[Merge], Rule] = {
     op.Flatten: "none",
     op.Pad: "none",
     op.PadChannels: "none",
+    Offset: "own",
+    Negate: "own",
     merges.Add: "own",
     merges.Multiply: "own",
     merges.Concat: "own",
 }
 FUSED = op.Relu  # part of the operation before it: nothing is rounded between them
 IMAGE = "image_range"
+PIXELS = "pixels"  # the unit before all others that takes raw pixels
 Told = Callable[[Op, op.Conv], None]
 
 
-def integer_plan(plan: Plan, weight_bits: int = 8, told: Told = lambda before, after: None) -> Plan:
-    """The integer form of `plan`: kernels of `weight_bits`, activations of 8 bits.
+def integer_plan(
+    plan: Plan, weight_bits: int = 8, kept: Collection[str] = (), told: Told = lambda before, after: None
+) -> Plan:
+    """The integer form of `plan`: kernels of `weight_bits`, activations of 8 bits. The convolutions and dense layers
+    `kept` compute in float32, between what is rounded.
 
     `told` hears of every operation that becomes a convolution or is taken into one, as (before, after), in the order in
     which weights must follow. Raises ReskerasError (status 2) naming an operation that has no integer form.
     """
     plan = without_batch_norms(plan, lambda pair: told(pair[1], pair[0]))
-    made, source = _Convolutions(weight_bits, told), IMAGE
+    made, source = _Convolutions(weight_bits, frozenset(kept), told), IMAGE
     units: list[Unit] = []
     changed = [
         made.sequence(unit.nodes, shape)
@@ -63,11 +88,33 @@ def integer_plan(plan: Plan, weight_bits: int = 8, told: Told = lambda before, a
     return replace(plan, units=tuple(units))
 
 
+def with_pixels(plan: Plan, ends: tuple[float, float], by_pixel: bool) -> Plan:
+    """An integer form that takes pixels of 0 to 255, and normalises them by a 1x1 convolution of each channel, whose
+    output is between `ends`; and `by_pixel` by an offset."""
+    channels = plan.input_shape[-1]
+    first: Sequence = (
+        op.Quantise(name="pixel_range", fixed=(0.0, 255.0)),
+        op.Conv(
+            name="normalise",
+            filters=channels,
+            kernel=(1, 1),
+            groups=channels,
+            bias=True,
+            padding="valid",
+            weight_bits=8,
+        ),
+    )
+    if by_pixel:
+        first += (op.Quantise(name="normalise_range", fixed=ends), Offset(name="offset"))
+    return replace(plan, units=(Unit(stage=PIXELS, nodes=first), *plan.units))
+
+
 @dataclass(frozen=True)
 class _Convolutions:
     """Rewrites sequences so that all that has weights is a convolution; dropout is left out."""
 
     bits: int
+    kept: frozenset[str]
     told: Told
 
     def sequence(self, nodes: Sequence, shape: Shape) -> Sequence:
@@ -92,19 +139,20 @@ class _Convolutions:
                 self.told(node, done[-1])
                 return ()
             case op.Scale() | op.BatchNorm():
-                return (self._told(node, filters=shape[-1], groups=shape[-1], kernel=(1, 1), padding="valid"),)
+                return self._told(node, _conv(node.name, shape[-1], (1, 1), groups=shape[-1]))
             case op.Dense():
-                return (self._told(node, filters=node.units, kernel=positions[:2], padding="valid"),)
+                return self._told(node, _conv(node.name, node.units, (positions[0], positions[1])))
             case op.Conv():
-                made = replace(node, bias=True, weight_bits=self.bits)
-                self.told(node, made)
-                return (made,)
+                return self._told(node, replace(node, bias=True))
         return (node,)
 
-    def _told(self, node: Op, **fields: object) -> op.Conv:
-        made = op.Conv(name=node.name, bias=True, weight_bits=self.bits, **fields)  # type: ignore[arg-type]
+    def _told(self, node: Op, made: op.Conv) -> Sequence:
+        made = replace(made, weight_bits=None if node.name in self.kept else self.bits)
         self.told(node, made)
-        return made
+        if made.weight_bits:
+            return (made,)
+        self.told(negate := Negate(name=f"{node.name}_negated"), made)
+        return (made, negate)
 
     def _fork(self, fork: Fork, shape: Shape) -> Sequence:
         branches = fork.branches
@@ -113,15 +161,19 @@ class _Convolutions:
                 (branch, op.Scale(name=f"{fork.name}_scale{number}", factor=factor))
                 for number, (branch, factor) in enumerate(zip(branches, fork.merge.factors, strict=True), start=1)
             ]
-            branches = tuple((*branch, scale) if scale.factor != 1 else branch for branch, scale in named if scale.factor)
+            branches = tuple(
+                (*branch, scale) if scale.factor != 1 else branch for branch, scale in named if scale.factor
+            )
             fork = replace(fork, merge=merges.ADD)
         branches = tuple(self.sequence(branch, shape) for branch in branches)
         return (replace(fork, branches=branches),) if len(branches) > 1 else branches[0]
 
 
-def _rounded(
-    nodes: Sequence, source: str, close: bool = True, following: Node | None = None
-) -> tuple[Sequence, str]:
+def _conv(name: str, filters: int, kernel: tuple[int, int], groups: int = 1) -> op.Conv:
+    return op.Conv(name=name, filters=filters, kernel=kernel, padding="valid", groups=groups, bias=True)
+
+
+def _rounded(nodes: Sequence, source: str, close: bool = True, following: Node | None = None) -> tuple[Sequence, str]:
     """`nodes`, which `following` comes after, with a Quantise wherever a tensor is rounded, and the name of the last;
     `source` is that of the input. Unless `close` the output is left as it is."""
     done: list[Node] = []
@@ -146,10 +198,9 @@ def _rounded(
 
 def _rule(node: Node) -> Rule:
     record = node.merge if isinstance(node, Fork) else node
-    if isinstance(record, op.Pool) and record.reduce == "max" or isinstance(record, op.Pool) and record.subsamples:
-        return "none"
-    if isinstance(record, op.GlobalPool) and record.reduce == "max":
-        return "none"
+    match record:
+        case op.Pool(reduce="max") | op.Pool(kernel=(1, 1)) | op.GlobalPool(reduce="max") | op.Conv(weight_bits=None):
+            return "none"
     if type(record) not in RULES:
         raise ReskerasError(f"quantise: {node.name}: there is no integer form of {record.words}")
     return RULES[type(record)]

@@ -7,4 +7,13 @@ from reskeras.graph.layers.dropout import CountedDropout
 from reskeras.graph.layers.padding import EdgePadding2D
 from reskeras.graph.layers.quantisation import IntegerConv2D, Quantise
 
-__all__ = ["CountedDropout", "Dirac", "EdgePadding2D", "FusedBatchNormalization", "GroupedConv2D", "IntegerConv2D", "Quantise", "SubsamplingConv2D"]
+__all__ = [
+    "CountedDropout",
+    "Dirac",
+    "EdgePadding2D",
+    "FusedBatchNormalization",
+    "GroupedConv2D",
+    "IntegerConv2D",
+    "Quantise",
+    "SubsamplingConv2D",
+]

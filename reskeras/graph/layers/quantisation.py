@@ -19,6 +19,11 @@ def rounded_activations(x: tf.Tensor, low: tf.Tensor, high: tf.Tensor) -> tf.Ten
     return tf.quantization.fake_quant_with_min_max_vars(x, low, high, BITS)
 
 
+def rounded_in_its_range(x: tf.Tensor) -> tf.Tensor:
+    """As `rounded_activations`, in the range of `x` itself."""
+    return rounded_activations(x, tf.minimum(tf.reduce_min(x), 0.0), tf.maximum(tf.reduce_max(x), 0.0))
+
+
 def rounded_kernel(kernel: tf.Tensor, bits: int) -> tf.Tensor:
     """`kernel` (rows, columns, inputs, filters) rounded to integers of `bits`, symmetric, with a scale for each filter."""
     most = tf.stop_gradient(tf.maximum(tf.reduce_max(tf.abs(kernel), axis=(0, 1, 2)), LEAST))
@@ -31,9 +36,7 @@ def kernel_step(kernel: np.ndarray, bits: int) -> np.ndarray:
     return (most / np.float32(2 ** (bits - 1) - 1)).astype(np.float32)
 
 
-def integer_convolution(
-    x: tf.Tensor, kernel: tf.Tensor, stride: tuple[int, int], padding: str, bits: int
-) -> tf.Tensor:
+def integer_convolution(x: tf.Tensor, kernel: tf.Tensor, stride: tuple[int, int], padding: str, bits: int) -> tf.Tensor:
     """As `convolution`, by a kernel of integers; with a group for each channel it is a depthwise one."""
     kernel = rounded_kernel(kernel, bits)
     if x.shape[-1] == kernel.shape[3] and kernel.shape[2] == 1 and x.shape[-1] > 1:
