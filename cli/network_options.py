@@ -43,6 +43,10 @@ class NetworkRequest:
         """The same flags for another network."""
         return replace(self, source=source)
 
+    def with_field(self, name: str, value: Any) -> NetworkRequest:
+        """The same with the field `name`, unless `value` is None."""
+        return self if value is None else replace(self, fields={**self.fields, name: value})
+
     @property
     def has_flags(self) -> bool:
         """Whether any flag was given."""

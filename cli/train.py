@@ -19,6 +19,7 @@ from .training_options import DISTILLATION, TrainingRequest, training_options
     "  reskeras train cifar-resnet-56 --data cifar10 --data-dir ~/tensorflow_datasets --epochs 2\n"
     "  reskeras train cifar-resnet-110 --data cifar10 --recipe paper-cifar --out saved_models/r110 --resume\n"
     "  reskeras train --from saved_models/cifar --data folder:photos --freeze stage2 --out saved_models/tuned\n"
+    "  reskeras train --from saved_models/cifar --data cifar10 --quantise int8-w4 --out saved_models/cifar-w4\n"
     "  reskeras train --depth 18 --data folder:photos --input-shape 64x64x3 --out saved_models/photos",
 )
 @network_options()
@@ -37,12 +38,17 @@ from .training_options import DISTILLATION, TrainingRequest, training_options
     metavar="TASK",
     help="Task to train for; for others see reskeras detect and reskeras localise.",
 )
+@click.option(
+    "--quantise",
+    metavar="KIND",
+    help="Train as an integer artefact computes, int8 or int8-w4, from the weights of --from RUN.",
+)
 @training_options(
-    recipe="the one in NETWORK's file, else quick",
+    recipe="the one in NETWORK's file, else quick, with --quantise quantise",
     start="Start from the weights and preprocessing of this run, and from its network unless NETWORK is given.",
     teacher=DISTILLATION,
 )
-def command(request: NetworkRequest, data: str, task: str, training: TrainingRequest) -> None:
+def command(request: NetworkRequest, data: str, task: str, quantise: str | None, training: TrainingRequest) -> None:
     """Train NETWORK on images by a recipe.
 
     NETWORK is a name from the catalogue (reskeras list), a YAML file or a run folder; flags override its fields. The
@@ -50,7 +56,7 @@ def command(request: NetworkRequest, data: str, task: str, training: TrainingReq
     metrics of each epoch, the best and the last model, both float32, and the newest states of the training. Ctrl-C or
     SIGTERM stops training after the current step; the same command with --resume continues it.
     """
-    train_as(task, request, data, training)
+    train_as(task, request.with_field("quantise", quantise), data, training)
 
 
 def train_as(name: str, request: NetworkRequest, data: str, training: TrainingRequest) -> None:
@@ -63,7 +69,7 @@ def train_as(name: str, request: NetworkRequest, data: str, training: TrainingRe
     if training.start and request.source is None:
         request = request.over(str(training.start))
     spec = task.spec(request.source, settings=request.settings, **request.fields)
-    named = training.recipe or recipe_of(request.source, task.recipe)
+    named = training.recipe or recipe_of(request.source, task.recipe_for(spec))
     read_recipe(named, **training.recipe_fields)  # wrong requests fail before TensorFlow loads
     if not training.as_json:
         note(f"{task.name_of(spec)}: {spec.describe()}")

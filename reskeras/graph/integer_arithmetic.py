@@ -32,9 +32,11 @@ FACTOR_BITS = 21
 
 @dataclass(frozen=True)
 class Rounded:
-    """Whole numbers `values`, float32 or float64 without a zero point, times `step` (one, or one for each channel);
-    `zero` is the 8-bit integer that stands for 0. `positive`: a ReLU is still to be computed; `twice`: rounding them goes
-    by 31 bits."""
+    """Whole numbers `values`, float32 without a zero point, times `step`, one or one for each channel.
+
+    `zero` is the 8-bit integer that stands for 0. `positive`: a ReLU is still to be computed. `twice`: they are rounded
+    to 31 bits first.
+    """
 
     values: np.ndarray
     step: Any
@@ -122,7 +124,7 @@ def _fixed_point(value: Sum, step: np.float32) -> np.ndarray:
     factors = [float(np.float32(term.step) / step) for term in value.terms]
     shift = FACTOR_BITS - frexp(max(map(abs, factors)))[1]
     whole = [np.int64(round(factor * 2.0**shift)) for factor in factors]
-    total = sum(term.values.astype(np.int64) * factor for term, factor in zip(value.terms, whole, strict=True))
+    total = np.sum([term.values.astype(np.int64) * each for term, each in zip(value.terms, whole, strict=True)], axis=0)
     return (total + (1 << (shift - 1))) >> shift
 
 
@@ -184,8 +186,9 @@ def _flatten(node: op.Flatten, x: Rounded, weights: Weights) -> Rounded:
 
 
 def _pad(node: op.Pad, x: Rounded, weights: Weights) -> Rounded:
-    how = {"zero": "constant", "edge": "symmetric"}[node.border]
-    return replace(x, values=np.pad(x.values, [(0, 0), node.rows, node.columns, (0, 0)], how))
+    around = [(0, 0), node.rows, node.columns, (0, 0)]
+    values = np.pad(x.values, around, "symmetric") if node.border == "edge" else np.pad(x.values, around)
+    return replace(x, values=values)
 
 
 def _pad_channels(node: op.PadChannels, x: Rounded, weights: Weights) -> Rounded:

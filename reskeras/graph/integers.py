@@ -31,11 +31,11 @@ def integer_form(
     return made, {name: left.get(name, np.zeros(shape, np.float32)) for name, shape in wanted.items()}
 
 
-def _follow(before: op.Op, after: op.Op, weights: dict[str, np.ndarray]) -> None:
+def _follow(before: op.Op, after: op.Conv, weights: dict[str, np.ndarray]) -> None:
     """Change `weights` as the integer form changed an operation."""
     kernel, bias = f"{after.name}/kernel", f"{after.name}/bias"
     match before:
-        case op.BatchNorm() if isinstance(after, op.Conv) and after.name != before.name:
+        case op.BatchNorm() if after.name != before.name:
             merge(after, before, weights)
         case op.BatchNorm():
             factor, shift = affine(before, weights)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field
 
 from reskeras.documents.fields import InputShape, Spec
+from reskeras.plans.integers import KERNEL_BITS, integer_plan
 from reskeras.plans.plan import Plan
 
 KEPT = 256  # entries of the caches of resolved networks and plans: a command asks for the same ones many times
@@ -16,6 +19,13 @@ class AnyNetwork(Spec):
     """Base of network specs; each kind of network is a subclass with these methods."""
 
     task: ClassVar[str] = "classification"  # the default task
+    quantise: Annotated[
+        Literal["int8", "int8-w4"] | None,
+        Field(
+            description="Compute as an integer artefact does: 8-bit activations, and weights of 8 or with int8-w4 of 4 "
+            "bits, batch norm folded; for training from a run's weights"
+        ),
+    ] = None
 
     if TYPE_CHECKING:  # each kind has these as fields or properties; None only where a sparse spec leaves them open
 
@@ -56,9 +66,14 @@ class AnyNetwork(Spec):
     def fallback_name(self) -> str:
         """The name to use when neither the spec nor the catalogue has one."""
 
+    @property
+    def float_plan(self) -> Plan:
+        """The plan of the network before it is quantised."""
+        return self.model_copy(update={"quantise": None}).lower()
+
     def identity(self) -> Self:
-        """The network without its name, classes and input shape, to compare architectures."""
-        return self.model_copy(update={"name": None, "classes": 1, "input_shape": (1, 1, 1)})
+        """The network without its name, classes, input shape and integers, to compare architectures."""
+        return self.model_copy(update={"name": None, "quantise": None, "classes": 1, "input_shape": (1, 1, 1)})
 
 
 def resolve(spec: AnyNetwork) -> AnyNetwork:
@@ -68,7 +83,8 @@ def resolve(spec: AnyNetwork) -> AnyNetwork:
 
 @lru_cache(KEPT)
 def _plan(decided: AnyNetwork) -> Plan:
-    return decided.make_plan()
+    plan = decided.make_plan()
+    return integer_plan(plan, KERNEL_BITS[decided.quantise]) if decided.quantise else plan
 
 
 def agreed(values: list[Any]) -> str:

@@ -58,6 +58,12 @@ class BuiltOnNetwork(Spec):
         """What it is built on."""
         return getattr(self, self.on)
 
+    @model_validator(mode="after")
+    def _not_of_integers(self) -> BuiltOnNetwork:
+        if self.network and self.network.quantise:
+            raise ValueError(f"quantise: only classifiers are trained on integers, not a {self.noun}'s network")
+        return self
+
     def describe(self) -> str:
         """How its network was interpreted, in one line."""
         return self.network.describe()

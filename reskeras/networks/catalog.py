@@ -150,7 +150,8 @@ def name_of(network: AnyNetwork) -> str:
     Classes and input shape do not affect it.
     """
     decided = network.decided()
-    return decided.name or _catalogued(decided) or decided.fallback_name
+    name = _catalogued(decided) or decided.fallback_name
+    return decided.name or (f"{name}-{decided.quantise}" if decided.quantise else name)
 
 
 def _catalogued(decided: AnyNetwork) -> str | None:

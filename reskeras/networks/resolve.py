@@ -44,6 +44,7 @@ def resolved(spec: NetworkSpec) -> ResolvedNetwork:
     }
     network = ResolvedNetwork(
         name=spec.name,
+        quantise=spec.quantise,
         family=family,
         depth=0,
         stride_on=_stride_on(spec, rows),

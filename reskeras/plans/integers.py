@@ -61,6 +61,7 @@ RULES: dict[type[Op] | type[Merge], Rule] = {
     merges.Concat: "own",
 }
 FUSED = op.Relu  # part of the operation before it: nothing is rounded between them
+KERNEL_BITS = {"int8": 8, "int8-w4": 4}
 IMAGE = "image_range"
 PIXELS = "pixels"  # the unit before all others that takes raw pixels
 Told = Callable[[Op, op.Conv], None]

@@ -127,6 +127,10 @@ class Task(ABC):
 
         return BATCHES
 
+    def recipe_for(self, spec: Any) -> str:
+        """The recipe that a `spec` without one of its own is trained by."""
+        return self.recipe
+
     def beginning_recipe(self, recipe: Recipe) -> Recipe:
         """`recipe` as used for fine-tuning from another run's weights."""
         return recipe

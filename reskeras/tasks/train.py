@@ -83,7 +83,7 @@ def train(
     opened = partial(_opened, trained, data, data_dir, cache, tell)
     with replicas.losses_told():
         with replicas.together():
-            named = recipe or recipe_of(spec, trained.recipe)
+            named = recipe or recipe_of(spec, trained.recipe_for(trained.spec(spec)))
             begun = None if start is None else start if isinstance(start, Run) else Run(start)
             own, fields = parted(recipe_fields)
             callbacks = check_callbacks(callbacks)
@@ -105,7 +105,7 @@ def train(
             for note in filter(None, (*job.source.notes, *job.notes, kind, rate, own.note)):
                 tell(note)
             begins = _start(trained, begun, chosen, tell)
-        begins = _measured(begins, begun, chosen, replicas, data_dir, tell)
+        begins = job.beginning(_measured(begins, begun, chosen, replicas, data_dir, tell))
     boards = tensorboard(RunFolder(path), histograms, profile) if replicas.is_chief else []
     job.run(path, replicas, FitOptions(resume, tell, [*boards, *callbacks], start=begins))
     run = Run(path) if replicas.is_chief else trained.run_type().elsewhere(path)

@@ -170,7 +170,7 @@ def _prepared(
     """The compiled model with its initial weights, positioned at the first epoch to train."""
     model = model or subject.compiled(recipe, position.total, recipe.synchronises(replicas.count))
     if options.start:
-        write(model, options.start.fitted_weights(read(model)))
+        write(model, _started(options.start, model, replicas, feed))
     if recipe.whiten:
         _whiten(recipe.whiten, model, subject.plan, replicas, feed, options)
     model.prepare(feed.finished, *feed.example())
@@ -178,6 +178,18 @@ def _prepared(
         position.epoch = options.begin
         inner_optimizer(model).begin_at(position.steps)
     return model
+
+
+def _started(start: Start, model: TrainedModel, replicas: Replicas, feed: Feeding) -> dict[str, np.ndarray]:
+    """The weights of `start` for `model`; what it measures on images, the chief measures for all workers."""
+    own = read(model)
+    if not start.measures:
+        return start.fitted_weights(own)
+
+    def fitted() -> Mapping[str, np.ndarray] | None:
+        return start.fitted_weights(own, feed.sample(start.measures))
+
+    return dict(replicas.from_chief(fitted, packed, unpacked) or {})
 
 
 def _whiten(

@@ -47,7 +47,7 @@ from reskeras.training.own_parts import NO_PARTS, OwnParts
 from reskeras.training.precision import training_precision
 from reskeras.training.strategy import Replicas, open_replicas
 from reskeras.training.subject import Subject
-from reskeras.training.transfer import digest_of
+from reskeras.training.transfer import Start, digest_of
 
 EXPOSED = (
     "cluster: each worker's port is open to anyone who can reach its machine, and TensorFlow runs whatever is sent "
@@ -108,6 +108,17 @@ class Job(ABC):
         """How often an epoch looks at a training image."""
         return 1
 
+    def beginning(self, start: Start | None) -> Start | None:
+        """What this training begins with, of the `start` that was asked for."""
+        return start
+
+    def check_start(self, start: Start | None) -> None:
+        """Raise ReskerasError when a new training cannot begin with `start`."""
+        if start and self.recipe.whiten:
+            raise ReskerasError(
+                f"whiten: {start.name} has a first convolution already, which would be lost; set whiten to null"
+            )
+
     def preprocessing(self) -> Preprocessing:
         """How images become the network's input, measured on the training images."""
         height, width, channels = self.plan.input_shape
@@ -138,12 +149,10 @@ class Job(ABC):
             self._train(path, replicas, options)
 
     def _train(self, path: Path, replicas: Replicas, options: FitOptions) -> None:
-        if options.start and self.recipe.whiten:
-            raise ReskerasError(
-                f"whiten: {options.start.name} has a first convolution already, which would be lost; set whiten to null"
-            )
         check_agreement(replicas, lambda: self._decisive(options))
         going_on, shorter = replicas.from_chief(lambda: self._found(path, options))
+        if not going_on:
+            self.check_start(options.start)
         preprocessing = replicas.from_chief(
             lambda: self._preprocessing(path if going_on else None, options), packed, unpacked
         )

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -41,6 +42,7 @@ class Start:
     weights: Mapping[str, np.ndarray]
     preprocessing: Preprocessing
     fresh: tuple[str, ...] = ("logits",)
+    measures: ClassVar[int] = 0  # training images that `fitted_weights` needs
 
     def fitted_preprocessing(self, plan: Plan) -> Preprocessing:
         """The preprocessing adapted to the plan's input: another size, or grey instead of RGB images.
@@ -59,7 +61,7 @@ class Start:
             mean, std = grey(mean, own.channels, channels), grey(std, own.channels, channels)
         return replace(own, height=height, width=width, channels=channels, mean=mean, std=std, framing=WHOLE)
 
-    def fitted_weights(self, own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def fitted_weights(self, own: Mapping[str, np.ndarray], images: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """The weights `own` of a newly initialised model, replaced by those of the start.
 
         The logits, or whatever else is `fresh`, keep their initialisation when their shapes differ. An RGB stem

@@ -25,7 +25,7 @@ def rounded_in_its_range(x: tf.Tensor) -> tf.Tensor:
 
 
 def rounded_kernel(kernel: tf.Tensor, bits: int) -> tf.Tensor:
-    """`kernel` (rows, columns, inputs, filters) rounded to integers of `bits`, symmetric, with a scale for each filter."""
+    """`kernel` (rows, columns, inputs, filters) rounded to integers of `bits`, symmetric, with a step for each filter."""
     most = tf.stop_gradient(tf.maximum(tf.reduce_max(tf.abs(kernel), axis=(0, 1, 2)), LEAST))
     return tf.quantization.fake_quant_with_min_max_vars_per_channel(kernel, -most, most, bits, narrow_range=True)
 

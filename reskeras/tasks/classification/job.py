@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source, Split
@@ -16,8 +16,10 @@ from reskeras.recipes.sizes import check_sizes
 from reskeras.tasks.classification.subject import Classifier
 from reskeras.tasks.classification.teacher import open_teacher
 from reskeras.training.distillation import Teacher
+from reskeras.training.integers import check_integers, integer_start
 from reskeras.training.job import Job
 from reskeras.training.losses import check_targets
+from reskeras.training.transfer import Start
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,23 @@ class ClassifierJob(Job):
             has, needs = kinds[self.source.multi_label], kinds[self.multi_label]
             raise ReskerasError(f"data: {self.source.name} has {has}, but this needs {needs}")
         plan = super().plan
+        check_integers(self.spec, self.recipe)
         check_targets(self.recipe, 2 if self.multi_label else len(self.source.classes))
         self.teacher  # noqa: B018 - refuses what does not fit before anything is read or written
         return plan
+
+    def beginning(self, start: Start | None) -> Start | None:
+        """The weights of a run in their integer form, where the network is of integers."""
+        return integer_start(start, cast(AnyNetwork, self.fitted), self.recipe)
+
+    def check_start(self, start: Start | None) -> None:
+        """As for any job; a network of integers begins with a run's weights."""
+        super().check_start(start)
+        if self.spec.quantise and start is None:
+            raise ReskerasError(
+                f"quantise: {self.spec.quantise} is trained from the weights of a run, which it changes little; "
+                "give --from RUN"
+            )
 
     @cached_property
     def teacher(self) -> Teacher | None:

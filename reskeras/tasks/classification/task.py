@@ -46,6 +46,10 @@ class ClassificationTask(Task):
         """`cifar-resnet-20`."""
         return name_of(spec)
 
+    def recipe_for(self, spec: AnyNetwork) -> str:
+        """That for integers where the network is of these."""
+        return "quantise" if spec.quantise else self.recipe
+
     def open_source(self, data: Any, data_dir: str | Path | None = None, **purpose: Any) -> Source[Split]:
         """As `data.registry.open_source`."""
         from reskeras.data.registry import open_source
