@@ -66,7 +66,7 @@ def echo_proofs(proofs: Sequence[Proof]) -> None:
         [
             (
                 proof.kind,
-                "agrees" if proof.holds else "REJECTED",
+                proof.verdict,
                 short_bytes(proof.bytes),
                 f"{proof.difference:.1e}{_allowed(proof, 'difference')}",
                 f"{proof.agreement:.2%}{_allowed(proof, 'disagreement')}",
@@ -77,6 +77,7 @@ def echo_proofs(proofs: Sequence[Proof]) -> None:
             for proof in proofs
         ],
     )
+    _echo_trials(proofs)
     if any(proof.timings for proof in proofs):
         echo()
         titles = ("batch", "p50", "p99", "images/s")
@@ -96,6 +97,30 @@ def echo_proofs(proofs: Sequence[Proof]) -> None:
             for proof in proofs
         ]
     )
+
+
+def _echo_trials(proofs: Sequence[Proof]) -> None:
+    """Print how artefacts answer in other precisions, and where it begins if they answer otherwise."""
+    rows = [
+        (
+            proof.kind,
+            trial.precision,
+            trial.verdict,
+            f"{trial.difference:.1e}",
+            f"{trial.agreement:.2%} (min {trial.least_agreement:.0%})",
+            trial.found,
+        )
+        for proof in proofs
+        for trial in proof.trials
+    ]
+    if rows:
+        echo()
+        figures = (Column("largest difference", right=True), Column("agreement", right=True))
+        where = [Column("where")] if any(row[-1] for row in rows) else []
+        columns = [Column("artefact"), Column("computed in"), Column("verdict"), *figures, *where]
+        table(columns, [row[: len(columns)] for row in rows])
+        if not any(proof.timings for proof in proofs):
+            echo()
 
 
 def _allowed(proof: Proof, measure: str) -> str:

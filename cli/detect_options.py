@@ -14,7 +14,7 @@ import click
 from .export import echo_exported
 from .output import emit_json, working
 from .paths import Written
-from .run_options import data_options, listed_numbers, numbers_by_name, run_argument
+from .run_options import batch_option, data_options, listed_numbers, numbers_by_name, run_argument
 
 if TYPE_CHECKING:
     from reskeras.tasks.detection.object_run import ObjectRun
@@ -132,6 +132,7 @@ class ExportRequest:
     kinds: tuple[str, ...]
     tolerances: dict[str, float]
     timing: bool
+    batch: int | None
     data: str | None
     data_dir: Path | None
     as_json: bool
@@ -146,6 +147,7 @@ class ExportRequest:
                 data_dir=self.data_dir,
                 tolerances=self.tolerances,
                 timing=self.timing,
+                batch=self.batch,
             )
         if self.as_json:
             emit_json([proof.as_dict() for proof in proofs])
@@ -163,18 +165,20 @@ def exporting_options(kinds: str) -> Callable[[Command], Command]:
             kinds: tuple[str, ...],
             tolerances: tuple[str, ...],
             no_timing: bool,
+            batch: int | None,
             data: str | None,
             data_dir: Path | None,
             as_json: bool,
         ) -> Any:
             allowed = numbers_by_name("tolerance", tolerances, "serving=0.01")
-            return command(export=ExportRequest(run, kinds, allowed, not no_timing, data, data_dir, as_json))
+            return command(export=ExportRequest(run, kinds, allowed, not no_timing, batch, data, data_dir, as_json))
 
         decorated: Command = with_export
         for decorator in (
             click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs."),
             data_options,
             click.option("--no-timing", is_flag=True, help="Skip the timings."),
+            batch_option,
             click.option(
                 "--tolerance",
                 "tolerances",

@@ -15,7 +15,7 @@ from reskeras.artefacts import kinds_listed
 from .cards import card_fact, echo_files
 from .classification_results import echo_noise, echo_proofs
 from .output import command_line, echo, emit_json, heading, prose
-from .run_options import data_options, numbers_by_name, run_argument
+from .run_options import batch_option, data_options, numbers_by_name, run_argument
 
 if TYPE_CHECKING:
     from reskeras.export.proof import Proof
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     epilog="\b\nExamples:\n"
     "  reskeras export saved_models/cifar-resnet-20-digits\n"
     "  reskeras export saved_models/cifar-resnet-20-digits --to tflite --to tflite-int8\n"
+    "  reskeras export saved_models/cifar-resnet-20-digits --to onnx --to openvino --batch 1\n"
     "  reskeras export saved_models/resnet18 --to torchvision-state-dict\n"
     "  reskeras export saved_models/photos --to tflite-int8 --representative 500 --tolerance tflite-int8=0.02",
 )
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     default="uint8",
     show_default=True,
     metavar="TYPE",
-    help="Pixel type that the server takes: uint8 or float32, both 0 to 255.",
+    help="Pixel type that all but .tflite files take: uint8 or float32, both 0 to 255.",
 )
 @click.option(
     "--representative",
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="Number of training images, balanced by class, to calibrate quantised kinds on.",
 )
+@batch_option
 @click.option(
     "--tolerance",
     "tolerances",
@@ -77,6 +79,7 @@ def command(
     representative: int,
     tolerances: tuple[str, ...],
     keep_float: tuple[str, ...],
+    batch: int | None,
     explained: bool,
     no_timing: bool,
 ) -> None:
@@ -99,6 +102,7 @@ def command(
         tolerances=allowed,
         representative=representative,
         keep_float=keep_float,
+        batch=batch,
         timing=not no_timing,
     )
     noise = {kind: made.explain(kind, data, data_dir, representative) for kind in kinds if explained and "int8" in kind}

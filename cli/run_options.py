@@ -33,6 +33,36 @@ def data_options(command: Command) -> Command:
     )(command)
 
 
+class Batch(click.ParamType):
+    """A number of images, or None for `free`."""
+
+    name = "batch"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """As click has it."""
+        if value is None or isinstance(value, int):
+            return value
+        if value == "free":
+            return None
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number of images nor free", param, ctx)
+
+
+def batch_option(command: Command) -> Command:
+    """`--batch`, None for any number of images."""
+    return click.option(
+        "--batch",
+        type=Batch(),
+        default="free",
+        show_default=True,
+        metavar="N|free",
+        help="Number of images that .tflite, ONNX and OpenVINO files take at a time. LiteRT.js and the delegates for "
+        "GPUs and NPUs refuse files with a free one: give 1.",
+    )(command)
+
+
 def served_options(command: Command) -> Command:
     """`--url`, `--timeout` and `--retries`, as one parameter `served`: a `reskeras.client.Client`, or None."""
 

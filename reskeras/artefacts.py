@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pkgutil import resolve_name
 from typing import Any
 
 CLASSIFIER, DETECTOR = "reskeras.tasks.classification.export", "reskeras.tasks.detection.export"
-BOXES, LOCALISER = "reskeras.tasks.detection.boxes_export", "reskeras.tasks.localisation.export"
+BOXES = "reskeras.tasks.detection.boxes_export"
+FILE = "reskeras.export.file_kinds:write_file"
 SERVED = "SavedModel for TensorFlow Serving"
 OF_BOXES = ("detection", "localisation", "refinement")  # tasks that find boxes
 
@@ -16,12 +18,17 @@ OF_BOXES = ("detection", "localisation", "refinement")  # tasks that find boxes
 @dataclass(frozen=True)
 class Artefact:
     """A kind of artefact of a task's runs. `writer`, "module:function", takes the task's exporter, the kind and a
-    folder, and gives `export.exporter.Written`: the artefact with its proof."""
+    folder, and gives `export.exporter.Written`: the artefact with its proof. `packages`, by the names that they are
+    imported by, come with an `extra` of setup.py. One that is `batched` can have a fixed batch.
+    """
 
     kind: str
     task: str
     writer: str
     help: str = ""
+    packages: tuple[str, ...] = ()
+    extra: str = ""
+    batched: bool = False
 
     @property
     def write(self) -> Callable[[Any, str, Any], Any]:
@@ -29,14 +36,28 @@ class Artefact:
         writer: Callable[[Any, str, Any], Any] = resolve_name(self.writer)
         return writer
 
+    def missing(self) -> list[str]:
+        """The packages that are not installed."""
+        return [name for name in self.packages if find_spec(name) is None]
 
+    @property
+    def command(self) -> str:
+        """What installs them."""
+        return f"pip install 'reskeras[{self.extra}]'"
+
+
+def _of(task: str, *artefacts: Artefact) -> list[Artefact]:
+    return [replace(each, task=task) for each in artefacts]
+
+
+LITE = Artefact("tflite", "", FILE, "float32", batched=True)
+HALF = replace(LITE, kind="tflite-float16", help="")
+QUANTISED = [replace(HALF, kind=f"tflite-{kind}") for kind in ("dynamic", "int8", "int8-io", "int16x8")]
+ONNX = Artefact("onnx", "", FILE, "float32", ("onnx", "tf2onnx", "onnxruntime"), "onnx", batched=True)
+OPENVINO = Artefact("openvino", "", FILE, "float32", ("onnx", "tf2onnx", "openvino"), "openvino", batched=True)
 OF_CLASSIFIERS = [
     Artefact("serving", "classification", f"{CLASSIFIER}:write_served", SERVED),
-    Artefact("tflite", "classification", f"{CLASSIFIER}:write_lite", "float32"),
-    *(
-        Artefact(f"tflite-{kind}", "classification", f"{CLASSIFIER}:write_lite")
-        for kind in ("float16", "dynamic", "int8", "int8-io", "int16x8")
-    ),
+    *_of("classification", LITE, HALF, *QUANTISED, ONNX, OPENVINO),
     *(
         Artefact(kind, "classification", f"{CLASSIFIER}:write_foreign")
         for kind in ("keras-weights", "torchvision-state-dict", "timm-state-dict")
@@ -44,16 +65,12 @@ OF_CLASSIFIERS = [
 ]
 ARTEFACTS = [
     *OF_CLASSIFIERS,
-    *(replace(each, task="multilabel") for each in OF_CLASSIFIERS),
-    *(
-        Artefact("serving", task, f"{BOXES}:write_served", SERVED)
-        for task in ("detection", "localisation", "refinement")
-    ),
+    *_of("multilabel", *OF_CLASSIFIERS),
+    *(Artefact("serving", task, f"{BOXES}:write_served", SERVED) for task in OF_BOXES),
     Artefact(
         "torchvision-state-dict", "detection", f"{DETECTOR}:write_foreign", "weights for torchvision's Faster R-CNN"
     ),
-    Artefact("tflite", "localisation", f"{LOCALISER}:write_lite", "float32"),
-    Artefact("tflite-float16", "localisation", f"{LOCALISER}:write_lite"),
+    *(each for task in ("detection", "localisation") for each in _of(task, LITE, HALF, ONNX, OPENVINO)),
 ]
 
 

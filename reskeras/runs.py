@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -59,6 +60,11 @@ class RunFolder:
     def model_file(self) -> Path:
         """The run's model; ReskerasError when the run has none."""
         return self._needs(MODEL_FILE, "its training has not finished an epoch")
+
+    def digest(self) -> str:
+        """The SHA-256 of the run's model; ReskerasError when the run has none."""
+        with open(self.model_file, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     @property
     def is_built(self) -> bool:

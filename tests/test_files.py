@@ -321,8 +321,8 @@ ROOMS = ("atomic_file", "atomic_folder", "new_run", "workspace", "scratch")  # a
 # what may write for itself, and why
 ALLOWED = {
     ("reskeras/engine.py", "open"): "stderr in memory, no file",
-    ("reskeras/export/lite_model.py", "open"): "standard output of a process of its own",
-    ("reskeras/export/lite_model.py", "savez"): "to memory, for the process that asked",
+    ("reskeras/export/runtimes.py", "open"): "standard output of a process of its own",
+    ("reskeras/export/runtimes.py", "savez"): "to memory, for the process that asked",
     ("reskeras/data/video.py", "open"): "FFmpeg's, within its caller's atomic folder",
     ("reskeras/report/figures.py", "savefig"): "the method that it overrides",
     ("reskeras/training/checkpoints.py", "savez"): "to memory, for the other workers",

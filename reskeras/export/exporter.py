@@ -17,6 +17,7 @@ from reskeras.export.proof import Proof, write_proofs
 from reskeras.export.timing import timed
 from reskeras.files import make_folder, move, remove, workspace
 
+MOST_AT_A_TIME = 1024  # images in a fixed batch
 NOISE_SAMPLE = 8  # images that the Keras model also evaluates one at a time
 
 
@@ -35,14 +36,17 @@ class Written:
 class Exporter(ABC):
     """A run's best model and real images, for any number of artefacts called `name` in the run's export `folder`.
 
-    `tolerances` are by kind. What writes and verifies each kind stands in the table of `reskeras/artefacts.py`, under
-    the name of the `task`.
+    `tolerances` are by kind; `batch` is how many images artefacts that are files take at a time, None for any number;
+    `digest` is that of the model. What writes and verifies each kind stands in the table of `reskeras/artefacts.py`,
+    under the name of the `task`.
     """
 
     folder: Path
     name: str
     tolerances: Mapping[str, float] = field(default_factory=dict, kw_only=True)
     timing: bool = field(default=True, kw_only=True)
+    batch: int | None = field(default=None, kw_only=True)
+    digest: str = field(default="", kw_only=True)
     task: ClassVar[str]
     batches: ClassVar[tuple[int, ...]] = (1, 32)  # batch sizes of the timings
     told: ClassVar[str] = ""  # added to the message that refuses a kind
@@ -57,14 +61,25 @@ class Exporter(ABC):
         """How much Keras' own outputs change when images are evaluated one at a time, for a failed proof."""
 
     @classmethod
-    def check(cls, kinds: Sequence[str], tolerances: Mapping[str, float] = MappingProxyType({})) -> None:
-        """ReskerasError (status 2) for an unknown kind, and for a tolerance of a kind that is not among `kinds`."""
+    def check(
+        cls, kinds: Sequence[str], tolerances: Mapping[str, float] = MappingProxyType({}), batch: int | None = None
+    ) -> None:
+        """ReskerasError (status 2) for an unknown kind, one that needs a package which is missing, a tolerance of a
+        kind that is not among `kinds`, and for a `batch` that none of them can have."""
+        known = artefacts_of(cls.task)
         for kind in kinds:
-            if kind not in artefacts_of(cls.task):
+            if kind not in known:
                 for beginning, why in cls.impossible.items():
                     if kind.startswith(beginning):
                         raise ReskerasError(f"to: {kind}: {why}")
-                raise unknown("to", kind, artefacts_of(cls.task), *([cls.told] if cls.told else []))
+                raise unknown("to", kind, known, *([cls.told] if cls.told else []))
+            if missing := known[kind].missing():
+                raise ReskerasError(f"to: {kind} needs {' and '.join(missing)}; {known[kind].command}")
+        if batch is not None:
+            if not 1 <= batch <= MOST_AT_A_TIME:
+                raise ReskerasError(f"batch: {batch} is out of range; use 1 to {MOST_AT_A_TIME}, or free")
+            if not any(known[kind].batched for kind in kinds):
+                raise ReskerasError(f"batch: {batch}: {', '.join(kinds)} cannot have a fixed batch; use free")
         for kind, allowed in tolerances.items():
             if kind not in kinds:
                 raise unknown("tolerance", kind, kinds)
@@ -82,7 +97,7 @@ class Exporter(ABC):
         for kind in dict.fromkeys(kinds):
             tell(kind)
             proofs.append(self._export(kind))
-        write_proofs(self.folder, proofs)
+        write_proofs(self.folder, proofs, self.digest)
         if rejected := [proof for proof in proofs if not proof.holds]:
             raise failure(
                 "export: rejected, not equivalent to the model: " + ", ".join(proof.objection for proof in rejected)
@@ -92,10 +107,11 @@ class Exporter(ABC):
     def _export(self, kind: str) -> Proof:
         with workspace(self.folder) as place:
             written = artefacts_of(self.task)[kind].write(self, kind, place)
-            proof = written.proof
+            proof = replace(written.proof, model=self.digest)
             if self.timing and written.ask:
-                images = self.some(max(self.batches))
-                proof = replace(proof, timings=tuple(timed(written.ask, images, batch) for batch in self.batches))
+                batches = (proof.batch,) if proof.batch else self.batches
+                images = self.some(max(batches))
+                proof = replace(proof, timings=tuple(timed(written.ask, images, batch) for batch in batches))
             if proof.holds:
                 return replace(proof, path=str(written.publish()))
             aside = self.folder / "rejected" / f"{self.name}-{kind}"  # servers do not look there

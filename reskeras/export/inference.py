@@ -26,7 +26,7 @@ Outputs = dict[str, tf.Tensor]
 
 
 class Inference(tf.Module):
-    """Normalisation, network and the probabilities of `head` in one module, with a free batch size.
+    """Normalisation, network and the probabilities of `head` in one module, for `batch` images at a time or any number.
 
     `model` is a trained network of `plan`, in any form and precision; its weights go into a new float32 graph in which
     batch norm is folded into a directly preceding convolution, unless `fold` is false. With `guarded` an empty batch,
@@ -43,12 +43,13 @@ class Inference(tf.Module):
         fold: bool = True,
         guarded: bool = True,
         head: Head = SOFTMAX,
+        batch: int | None = None,
     ):
         super().__init__()
         if pixels not in PIXEL_TYPES:
             raise ReskerasError(f"pixels: {pixels!r} is not one of {', '.join(PIXEL_TYPES)}")
         self.preprocessing, self.classes, self.pixels = preprocessing, tuple(classes), pixels
-        self.guarded, self.head = guarded, head
+        self.guarded, self.head, self.batch = guarded, head, batch
         plan, weights = (folded if fold else lambda plan, weights: (plan, weights))(plan, read(model))
         self.plan = with_features(plan)
         network = compile_plan(self.plan, "inference", outputs=(FEATURES, "logits"))
@@ -64,7 +65,7 @@ class Inference(tf.Module):
 
     def signatures(self, names: Sequence[str] = SIGNATURES) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The signatures for serving, restricted to `names`."""
-        images = tf.TensorSpec([None, *self.preprocessing.size], self.pixels, name="images")
+        images = tf.TensorSpec([self.batch, *self.preprocessing.size], self.pixels, name="images")
         files = tf.TensorSpec([None], tf.string, name="image_bytes")
         offered = {
             "serving_default": (self.__call__, images),

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,10 +14,11 @@ from tensorflow.lite.python.convert_phase import ConverterError
 from reskeras.engine import stderr_aside
 from reskeras.errors import ReskerasError, failure
 from reskeras.evaluation.difference import TOLERANCE
-from reskeras.export.lite_metadata import LiteTensor, tensors_of, with_metadata
+from reskeras.export.lite_metadata import with_metadata
 from reskeras.export.proof import DIFFERENCE, DISAGREEMENT
-from reskeras.export.serving import Servable, write_saved_model
-from reskeras.files import scratch, write_bytes, write_json
+from reskeras.export.serving import Servable, save
+from reskeras.export.usage import signature_of
+from reskeras.files import scratch, write_bytes
 
 LAYER = re.compile(r'"inference(?:_\d+)?/(?P<layer>\w+?)(?:_\d+)?/')  # Keras numbers repeated calls
 OPERATION = re.compile(r"'?(?P<name>tf\.\w+)'? op")
@@ -46,18 +46,6 @@ class LiteKind:
         return self.activations != "float32"
 
 
-@dataclass(frozen=True)
-class Usage:
-    """How a program uses a `.tflite`: `sizing` brings an image to its size, `inside` is what the model then computes;
-    `answer` explains its outputs where their names do not."""
-
-    sizing: str
-    channels: int
-    inside: Sequence[str]
-    classes: Sequence[str]
-    answer: str = ""
-
-
 LITE_KINDS = {
     "float32": LiteKind(TOLERANCE, DIFFERENCE),
     "float16": LiteKind(1e-2, DIFFERENCE, weights="float16"),
@@ -68,8 +56,11 @@ LITE_KINDS = {
 }
 
 
-def converter_of(saved: Path, kind: LiteKind, images: np.ndarray | None) -> tf.lite.TFLiteConverter:
-    """The converter of a SavedModel to `kind`, restricted to builtin ops; `images` are raw representative images.
+def converter_of(
+    saved: Path, kind: LiteKind, images: np.ndarray | None, batch: int | None = None
+) -> tf.lite.TFLiteConverter:
+    """The converter of a SavedModel to `kind`, restricted to builtin ops; `images` are raw representative images, and
+    `batch` is how many the SavedModel takes at a time, None for any number.
 
     It converts a SavedModel. From a concrete function with its model beside it, as the converter's documentation has
     it, uninitialised variables stay in the file, and the interpreter returns NaN (TensorFlow 2.21).
@@ -86,15 +77,18 @@ def converter_of(saved: Path, kind: LiteKind, images: np.ndarray | None) -> tf.l
             if kind.activations == "int8"
             else Ops.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
         ]
-        converter.representative_dataset = lambda: _one_by_one(() if images is None else images)
+        converter.representative_dataset = lambda: _batches([] if images is None else images, batch)
     if kind.io == "int8":
         converter.inference_input_type = converter.inference_output_type = tf.int8
     return converter
 
 
-def _one_by_one(images: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
-    for image in images:
-        yield {"images": image[np.newaxis].astype(np.float32)}
+def _batches(images: Sequence[np.ndarray] | np.ndarray, batch: int | None) -> Iterator[dict[str, np.ndarray]]:
+    """The images one by one, or `batch` at a time, the last filled up with the first."""
+    step = batch or 1
+    for start in range(0, len(images), step):
+        chosen = [images[place % len(images)] for place in range(start, start + step)]
+        yield {"images": np.stack(chosen).astype(np.float32)}
 
 
 def lite_kind(kind: str) -> str:
@@ -107,9 +101,7 @@ def write_lite_model(
     path: Path,
     kind: str = "float32",
     images: np.ndarray | None = None,
-    convert: Callable[[Path, LiteKind, np.ndarray | None], bytes] = lambda saved, kind, images: converter_of(
-        saved, kind, images
-    ).convert(),
+    convert: Callable[[Path, LiteKind, np.ndarray | None], bytes] | None = None,
     what: str = "Image classifier",
 ) -> Path:
     """Write `path`, a `.tflite` of `kind` with builtin ops only.
@@ -120,11 +112,17 @@ def write_lite_model(
     how = LITE_KINDS[kind]
     if how.measured and (images is None or not len(images)):
         raise ReskerasError(f"export: tflite: {kind} is calibrated on representative images, but there are none")
+    functions = inference.signatures(["serving_default"])
+    size = signature_of(functions["serving_default"])[0][0].shape[0]
     with scratch() as folder:
-        saved = write_saved_model(inference, folder, batches=(), signatures=["serving_default"])
+        saved = save(inference, folder, functions)
         try:
             with stderr_aside():
-                content = convert(saved, how, images)
+                content = (
+                    convert(saved, how, images)
+                    if convert
+                    else converter_of(saved, how, images, None if size < 0 else size).convert()
+                )
         except ConverterError as error:
             raise failure(f"export: tflite: {_cause(str(error))}") from error
     write_bytes(path, with_metadata(content, path.stem, f"{what}, {kind}; made by reskeras.", inference.classes))
@@ -141,37 +139,3 @@ def _cause(message: str) -> str:
             "phone would reject the file"
         )
     return f"the converter failed: {message.splitlines()[0][:200]}"
-
-
-def describe(kind: str, file: Path, path: Path, usage: Usage) -> None:
-    """Write to `path`, as JSON, how a program uses the `.tflite` at `file`: its inputs, outputs and classes."""
-    given, told = tensors_of(file.read_bytes())
-    [pixels] = given
-    colours = "RGB" if usage.channels == 3 else "grey"
-    steps = [usage.sizing, f"give pixels as {colours}, 0 to 255"]
-    if pixels.scale is not None:
-        steps.append(f"as {pixels.type}, clipped: round(pixel / {pixels.scale:.9g}) {pixels.zero_point:+d}")
-    answer = f" {usage.answer}" if usage.answer else ""
-    write_json(
-        path,
-        {
-            "kind": kind,
-            "signature": "serving_default",
-            "use": f"{'; '.join(steps)}. Do not normalise: the model does.{answer}",
-            "input": {**_facts(pixels), "range": [0, 255], "channels": colours},
-            "inside": list(usage.inside),
-            "outputs": [{"index": index, **_facts(tensor)} for index, tensor in enumerate(told)],
-            "classes": list(usage.classes),
-        },
-        indent=1,
-    )
-
-
-def _facts(tensor: LiteTensor) -> dict[str, Any]:
-    quantised = {"scale": tensor.scale, "zero_point": tensor.zero_point, "real": "(value - zero_point) * scale"}
-    return {
-        "name": tensor.name,
-        "shape": ["batch", *tensor.shape[1:]],
-        "type": tensor.type,
-        "quantisation": None if tensor.scale is None else quantised,
-    }

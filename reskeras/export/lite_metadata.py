@@ -9,12 +9,13 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+
+from reskeras.export.usage import IMAGES, Tensor
 
 FORM, METADATA_FORM = b"TFL3", b"M001"
 METADATA = b"TFLITE_METADATA"
@@ -27,19 +28,7 @@ IMAGE, NORMALISATION = 2, 1  # indices in the unions ContentProperties and Proce
 AXIS_LABELS = 2  # AssociatedFileType
 
 
-@dataclass(frozen=True)
-class LiteTensor:
-    """An input or output of a `.tflite`; a free dimension of `shape` is -1. A quantised value x stands for
-    (x - zero_point) * scale."""
-
-    name: str
-    shape: tuple[int, ...]
-    type: str
-    scale: float | None = None
-    zero_point: int | None = None
-
-
-def tensors_of(content: bytes) -> tuple[list[LiteTensor], list[LiteTensor]]:
+def tensors_of(content: bytes) -> tuple[list[Tensor], list[Tensor]]:
     """Inputs and outputs in the file's order, named as in its signature."""
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     graph, signature = model.subgraphs[0], model.signatureDefs[0]
@@ -49,12 +38,12 @@ def tensors_of(content: bytes) -> tuple[list[LiteTensor], list[LiteTensor]]:
     )
 
 
-def _tensor(graph: Any, place: int, named: Sequence[Any]) -> LiteTensor:
+def _tensor(graph: Any, place: int, named: Sequence[Any]) -> Tensor:
     [name] = [each.name.decode() for each in named if each.tensorIndex == place]
     tensor = graph.tensors[place]
     shape = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
     quantised = tensor.quantization is not None and tensor.quantization.scale is not None
-    return LiteTensor(
+    return Tensor(
         name,
         tuple(int(side) for side in shape),
         TYPES[tensor.type],
@@ -69,7 +58,7 @@ def with_metadata(content: bytes, name: str, description: str, classes: Sequence
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     model.metadata = [each for each in model.metadata or [] if each.name != METADATA]
     buffer, entry = schema.BufferT(), schema.MetadataT()
-    buffer.data = np.frombuffer(_metadata(name, description, inputs[0], outputs, len(classes)), np.uint8)
+    buffer.data = np.frombuffer(_metadata(name, description, inputs, outputs, len(classes)), np.uint8)
     entry.name, entry.buffer = METADATA.decode(), len(model.buffers)
     model.buffers.append(buffer)
     model.metadata.append(entry)
@@ -97,14 +86,15 @@ class _Table(dict):
     """A flatbuffer table: fields by their slot numbers."""
 
 
-def _metadata(name: str, description: str, images: LiteTensor, outputs: Sequence[LiteTensor], classes: int) -> bytes:
+def _metadata(name: str, description: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor], classes: int) -> bytes:
     """ModelMetadata; the keys are slot numbers of fields in the schema's tables. Outputs with a number for each of the
     `classes` are labelled with their names."""
+    [images] = [each for each in inputs if each.name == IMAGES]
     height, width, channels = images.shape[1:]
     image = _Table({0: _Byte(RGB if channels == 3 else GREY), 1: _Table({0: width, 1: height})})
     # normalised pixels are (x - 0) / 1: all that is done to them is inside the model
     unit = _Table({0: _Byte(NORMALISATION), 1: _Table({0: [0.0], 1: [1.0]})})
-    given = _Table(
+    pixels = _Table(
         {
             0: images.name,
             1: "Pixels 0 to 255; normalisation is part of the model.",
@@ -121,7 +111,8 @@ def _metadata(name: str, description: str, images: LiteTensor, outputs: Sequence
         )
         for each in outputs
     ]
-    graph = _Table({0: name, 2: [given], 3: told})
+    given = [pixels if each is images else _Table({0: each.name}) for each in inputs]
+    graph = _Table({0: name, 2: given, 3: told})
     builder = flatbuffers.Builder()
     root = _put(builder, _Table({0: name, 1: description, 3: [graph], 7: "1.0.0"}))
     builder.Finish(root, file_identifier=METADATA_FORM)

@@ -23,6 +23,43 @@ DIFFERENCE, DISAGREEMENT = "difference", "disagreement"
 TOP1, AP = "top-1", "mAP"
 
 
+Difference = Annotated[float, BeforeValidator(lambda value: inf if value is None else value)]  # null in JSON
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An artefact run in another `precision` than that of its proof, on the same images.
+
+    Whether it `holds` goes by the agreement: less precise arithmetic differs, and must not decide otherwise. An
+    artefact that is `bound` to hold is rejected where it does not; else that is a finding, and `found` says where it
+    begins, or why there is no answer.
+    """
+
+    precision: str
+    difference: Difference
+    agreement: float
+    least_agreement: float
+    bound: bool
+    found: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the answers are finite and agree."""
+        return not isinf(self.difference) and self.agreement >= self.least_agreement
+
+    @property
+    def objection(self) -> str:
+        """Why it does not hold, in words."""
+        return f"an agreement of {self.agreement:.2%} in {self.precision}, less than {self.least_agreement:.0%}"
+
+    @property
+    def verdict(self) -> str:
+        """In a word or two."""
+        if self.holds:
+            return "agrees"
+        return "REJECTED" if self.bound else "differs"
+
+
 @dataclass(frozen=True)
 class Proof:
     """An artefact compared with the Keras model on `images` real images.
@@ -34,15 +71,17 @@ class Proof:
     agreement; and the agreement must be at least `least_agreement`. `keras_noise` is how much Keras' own outputs
     differ, in the terms of `difference`, when images are evaluated one at a time; it is measured when a proof fails: of
     a network that amplifies rounding errors so much, as a deep untrained one may, no artefact can agree better. `crash`
-    says why an artefact could not be run at all. `against` describes the network of another library in which exported
-    weights were verified.
+    says why an artefact could not be made or run at all. `against` describes the network of another library in which
+    exported weights were verified. `batch` is how many images the artefact takes at a time, None for any number;
+    `trials` are runs in other precisions. `model` is the digest of the model that it was made of, "" in older reports,
+    and it is `stale` if the run has another one by now.
     """
 
     kind: str
     path: str
     bytes: int
     images: int
-    difference: Annotated[float, BeforeValidator(lambda value: inf if value is None else value)]  # null in JSON
+    difference: Difference
     tolerance: float
     agreement: float
     keras_accuracy: float
@@ -54,6 +93,10 @@ class Proof:
     least_agreement: float = 0.0
     crash: str | None = None
     against: str | None = None
+    batch: int | None = None
+    trials: tuple[Trial, ...] = ()
+    model: str = ""
+    stale: bool = False
 
     def __repr__(self) -> str:
         verdict = "agrees" if self.holds else "REJECTED"
@@ -74,7 +117,15 @@ class Proof:
     @property
     def holds(self) -> bool:
         """Whether the artefact is equivalent to the model, within tolerance."""
-        return self.measured <= self.tolerance and self.agreement >= self.least_agreement
+        own = self.measured <= self.tolerance and self.agreement >= self.least_agreement
+        return own and all(trial.holds for trial in self.trials if trial.bound)
+
+    @property
+    def verdict(self) -> str:
+        """In a few words."""
+        if not self.holds:
+            return "REJECTED"
+        return "agrees, with an older model" if self.stale else "agrees"
 
     @property
     def objection(self) -> str:
@@ -96,6 +147,7 @@ class Proof:
             if self.agreement < self.least_agreement
             else []
         )
+        found += [trial.objection for trial in self.trials if trial.bound and not trial.holds]
         return f"{self.path} has {' and '.join(found)}{noise}"
 
     def as_dict(self) -> dict[str, Any]:
@@ -148,18 +200,24 @@ def prove_labels(
     )
 
 
-def read_proofs(folder: Path) -> list[Proof]:
-    """The proofs in an export folder's report.json; a broken file is a ReskerasError (status 1)."""
+def read_proofs(folder: Path, model: str = "") -> list[Proof]:
+    """The proofs in an export folder's report.json; a broken file is a ReskerasError (status 1).
+
+    Those of another model than that with the digest `model` are stale; those that do not say which are not.
+    """
     path = folder / PROOFS_FILE
     if not path.is_file():
         return []
     proofs = read_json(path, "report", dict[str, Proof]).values()
-    return [replace(proof, path=_found(proof.path, folder)) for proof in proofs]
+    return [
+        replace(proof, path=_found(proof.path, folder), stale=bool(model and proof.model not in ("", model)))
+        for proof in proofs
+    ]
 
 
-def write_proofs(folder: Path, proofs: Sequence[Proof]) -> None:
-    """Add `proofs` to report.json, replacing those of the same artefacts."""
-    known = {proof.path: proof for proof in read_proofs(folder)} | {proof.path: proof for proof in proofs}
+def write_proofs(folder: Path, proofs: Sequence[Proof], model: str = "") -> None:
+    """Add `proofs` to report.json, replacing those of the same artefacts; `model` is as for `read_proofs`."""
+    known = {proof.path: proof for proof in read_proofs(folder, model)} | {proof.path: proof for proof in proofs}
     rows = {path: proof.as_dict() for path, proof in known.items()}
     write_json(folder / PROOFS_FILE, rows)
 

@@ -39,15 +39,21 @@ def write_saved_model(
 ) -> Path:
     """Write a SavedModel with these signatures below `folder`, a workspace; `publish` gives it a version.
 
-    Class names are an asset, one per line. It contains warm-up requests for each signature and each size of `batches`,
-    which a server runs before it reports ready, so that no client waits for graph optimisation.
+    It contains warm-up requests for each signature and each size of `batches`, which a server runs before it reports
+    ready, so that no client waits for graph optimisation.
     """
+    target = save(inference, folder, inference.signatures(signatures))
+    if batches:
+        _write_warmup(inference, target, model, batches)
+    return target
+
+
+def save(inference: Servable, folder: Path, functions: Mapping[str, tf.types.experimental.ConcreteFunction]) -> Path:
+    """Write a SavedModel with these signatures below `folder`; class names are an asset, one per line."""
     target, names = folder / "saved_model", folder / "assets" / "classes.txt"
     write_text(names, "\n".join(inference.classes) + "\n")
     inference.class_names = tf.saved_model.Asset(str(names))  # type: ignore[attr-defined]  # any tf.Module takes one
-    tf.saved_model.save(inference, str(target), signatures=inference.signatures(signatures))
-    if batches:
-        _write_warmup(inference, target, model, batches)
+    tf.saved_model.save(inference, str(target), signatures=functions)
     return target
 
 

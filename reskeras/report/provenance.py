@@ -16,7 +16,7 @@ def trained_on(provenances: Iterable[Mapping[str, Any]]) -> str:
 
 
 def exports_of(proofs: Mapping[str, Sequence[Proof]]) -> list[Table]:
-    """The table of exports, by name of the run; empty without exports."""
+    """The tables of exports, by name of the run; empty without exports."""
     columns = [
         "artefact",
         "run",
@@ -40,7 +40,7 @@ def exports_of(proofs: Mapping[str, Sequence[Proof]]) -> list[Table]:
                 [
                     proof.kind,
                     name,
-                    "agrees" if proof.holds else "rejected",
+                    proof.verdict.lower(),
                     f"{proof.bytes:,}",
                     f"{proof.difference:.1e}",
                     f"{proof.agreement:.2%}",
@@ -53,7 +53,28 @@ def exports_of(proofs: Mapping[str, Sequence[Proof]]) -> list[Table]:
                 ]
             )
     caption = "Each artefact compared with the Keras model on the same images, and timed on the machine that made it."
-    return [Table("Exports", columns, rows, caption)] if rows else []
+    return [Table("Exports", columns, rows, caption), *_trials_of(proofs)] if rows else []
+
+
+def _trials_of(proofs: Mapping[str, Sequence[Proof]]) -> list[Table]:
+    """The table of what artefacts answer in other precisions, by name of the run; empty without any."""
+    rows = [
+        [
+            proof.kind,
+            name,
+            trial.precision,
+            trial.verdict.lower(),
+            f"{trial.difference:.1e}",
+            f"{trial.agreement:.2%}",
+            trial.found,
+        ]
+        for name, known in proofs.items()
+        for proof in known
+        for trial in proof.trials
+    ]
+    columns = ["artefact", "run", "computed in", "verdict", "largest difference", "agreement", "where"]
+    caption = "The same artefacts on the same images, computed in another precision, as some devices do."
+    return [Table("Exports in other precisions", columns, rows, caption)] if rows else []
 
 
 def provenance_of(made: Mapping[str, Any], path: str, of: str = "") -> Facts:

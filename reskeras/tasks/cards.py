@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
@@ -39,7 +38,7 @@ def report_card(run: Run, material: Material) -> None:
     found = None
     if material.evaluation is not None:
         notes = tuple(material.source.notes) if material.source else ()
-        found = replace(find_task(run.task).card_results(material), notes=notes, model=_digest(run.folder))
+        found = replace(find_task(run.task).card_results(material), notes=notes, model=run.folder.digest())
         write_json(run.folder.evaluation_file, asdict(found))
     _write(run, found, material.missing)
 
@@ -50,7 +49,7 @@ def export_card(run: Run) -> None:
     found, missing = None, UNTESTED
     with suppress(ReskerasError):
         found = read_json(run.folder.evaluation_file, "evaluation", CardResults)
-    if found and found.model != _digest(run.folder):
+    if found and found.model != run.folder.digest():
         found, missing = None, OLD
     _write(run, found, missing, of_run=(run.path / CARD_FILE).exists())
 
@@ -117,9 +116,3 @@ def _base(folder: RunFolder) -> str:
         except ReskerasError:  # it has gone
             return ""
     return ""
-
-
-def _digest(folder: RunFolder) -> str:
-    """The SHA-256 of the run's model."""
-    with open(folder.model_file, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -16,7 +16,7 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.registry import Data
 from reskeras.data.source import AnySplit, Source
 from reskeras.errors import ReskerasError
-from reskeras.export.proof import Proof, read_proofs
+from reskeras.export.proof import PROOFS_FILE, Proof, read_proofs
 from reskeras.graph.load import load_model
 from reskeras.recipes.recipe import Recipe
 from reskeras.runs import RunFolder, numbered, open_run
@@ -206,8 +206,9 @@ class Run(Generic[AnySplit]):
         raise NotImplementedError
 
     def proofs(self) -> list[Proof]:
-        """The latest proof of each artefact in the run's export folder."""
-        return read_proofs(self.folder.export_folder)
+        """The latest proof of each artefact in the run's export folder; those of an older model are `stale`."""
+        folder = self.folder.export_folder
+        return read_proofs(folder, self.folder.digest()) if (folder / PROOFS_FILE).is_file() else []
 
     @preserved()
     def material(self, label: str | None = None, data_dir: str | Path | None = None) -> Material:

@@ -213,7 +213,7 @@ class TestRefusals:
             assert f"with: {tmp_path / 'other'} detects other classes than {run}: it lacks square and adds star" in told
         url = ["--url", "http://localhost:1/v1/models/x", "x.png", "--with", run]
         assert "leave out --out, --score, --with" in refused("detect", "predict", *url)
-        assert "to: 'tflite' is not one of serving" in refused("detect", "export", run, "--to", "tflite")
+        assert "to: 'coreml' is not one of serving" in refused("detect", "export", run, "--to", "coreml")
         words = [detector_files / "detector.yaml", "--data", f"voc:{detector_files / 'shapes'}", "--out", run]
         taken = refused("detect", "train", *words)
         assert "already exists" in taken

@@ -57,5 +57,12 @@ def test_a_kind_is_a_function_and_a_row(trained, kinds, tmp_path):
 
 def test_the_table_knows_every_kind_that_can_be_written():
     own = {each.kind for each in ARTEFACTS if each.task == "classification"}
-    assert own == {"serving", "tflite", *KINDS, *(f"tflite-{kind}" for kind in LITE_KINDS if kind != "float32")}
+    assert own == {
+        "serving",
+        "tflite",
+        "onnx",
+        "openvino",
+        *KINDS,
+        *(f"tflite-{kind}" for kind in LITE_KINDS if kind != "float32"),
+    }
     assert all(callable(each.write) for each in ARTEFACTS)

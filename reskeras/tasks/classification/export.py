@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -13,18 +13,19 @@ import numpy as np
 
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source, Split
-from reskeras.engine import stderr_aside
 from reskeras.evaluation.difference import TOLERANCE, relative_difference
 from reskeras.evaluation.heads import SOFTMAX, Head
 from reskeras.evaluation.views import forward
-from reskeras.export.exporter import NOISE_SAMPLE, Exporter, Written, check_place, size_of
+from reskeras.export.aside import Answers
+from reskeras.export.exporter import NOISE_SAMPLE, Written, check_place, size_of
+from reskeras.export.file_kinds import FileExporter
 from reskeras.export.inference import Inference
-from reskeras.export.lite import LITE, LITE_KINDS, Usage, describe, lite_kind, write_lite_model
-from reskeras.export.lite_model import LiteCrash, LiteModel, answers_aside
+from reskeras.export.lite import LITE, LITE_KINDS, lite_kind, write_lite_model
 from reskeras.export.proof import DIFFERENCE, Proof, prove
 from reskeras.export.quantisation_noise import LayerNoise, check_debugged, explain, keeping_float
 from reskeras.export.samples import REPRESENTATIVE, images_of_each_class
 from reskeras.export.serving import SavedModel, publish, write_saved_model
+from reskeras.export.usage import IMAGES, Usage
 from reskeras.files import move, remove, scratch
 from reskeras.graph.load import load_model
 from reskeras.graph.weights import read
@@ -45,7 +46,7 @@ def is_measured(kind: str) -> bool:
 
 
 @dataclass(frozen=True)
-class ClassifierExporter(Exporter):
+class ClassifierExporter(FileExporter):
     """Exports a classifier and verifies each artefact on real images.
 
     `pixels` is the input dtype of the served model, uint8 or float32; `representative` the number of training images
@@ -62,6 +63,7 @@ class ClassifierExporter(Exporter):
     keep_float: tuple[str, ...] = ()
     task: ClassVar[str] = "classification"
     head: ClassVar[Head] = SOFTMAX
+    what: ClassVar[str] = "Image classifier"
     proved: ClassVar[Callable[..., Proof]] = staticmethod(prove)
 
     @classmethod
@@ -70,6 +72,7 @@ class ClassifierExporter(Exporter):
         spec = cast(AnyNetwork, run.spec())  # runs of other tasks are exported by their own
         preprocessing = Preprocessing.load(run.preprocessing_file, spec.lower().input_shape)
         check_place(run.export_folder)
+        request |= {"digest": run.digest()}
         return cls(
             run.export_folder, name, spec, load_model(run.model_file), preprocessing, run.classes(), source, **request
         )
@@ -102,27 +105,54 @@ class ClassifierExporter(Exporter):
         return relative_difference(np.concatenate(alone), self.reference[:NOISE_SAMPLE])
 
     def proof(
-        self,
-        kind: str,
-        path: Path,
-        logits: np.ndarray,
-        tolerance: float = TOLERANCE,
-        measure: str = DIFFERENCE,
-        crash: str | None = None,
+        self, kind: str, path: Path, logits: np.ndarray, tolerance: float = TOLERANCE, measure: str = DIFFERENCE
     ) -> Proof:
         """The proof that compares an artefact's `logits` with the reference."""
         proof = self.proved(kind, str(path), size_of(path), logits, self.reference, self.sample[1])
-        return replace(proof, tolerance=self.tolerances.get(kind, tolerance), measure=measure, crash=crash)
+        return replace(proof, tolerance=self.tolerances.get(kind, tolerance), measure=measure)
 
-    def inference(self, pixels: str, guarded: bool) -> Inference:
+    def proof_of(self, kind: str, path: Path, answers: Answers) -> Proof:
+        """As any exporter of files."""
+        return self.proof(kind, path, answers.values["logits"], *_criterion(kind))
+
+    def nothing(self, kind: str, path: Path) -> Proof:
+        """As any exporter of files."""
+        return self.proof(kind, path, np.full_like(self.reference, np.nan), *_criterion(kind))
+
+    def inputs(self, count: int | None = None) -> dict[str, np.ndarray]:
+        """As any exporter of files."""
+        return {IMAGES: self.sample[0][:count]}
+
+    def inference(self, pixels: str, guarded: bool, batch: int | None = None) -> Inference:
         """The model from raw pixels to logits and classes."""
+        preprocessing, head = self.preprocessing, self.head
         return Inference(
-            self.spec.lower(), self.model, self.preprocessing, self.classes, pixels, guarded=guarded, head=self.head
+            self.spec.lower(), self.model, preprocessing, self.classes, pixels, guarded=guarded, head=head, batch=batch
+        )
+
+    def module(self, kind: str) -> Inference:
+        """As any exporter of files; a `.tflite` takes float32."""
+        return self.inference("float32" if kind.startswith(LITE) else self.pixels, guarded=False, batch=self.batch)
+
+    def write_lite(self, kind: str, path: Path) -> None:
+        """As any exporter of files; calibrated, and with layers kept in float, where that is asked for."""
+        lite, inference = lite_kind(kind), self.module(kind)
+        if not self.keep_float:  # of kinds that are calibrated, see `check_debugged`
+            write_lite_model(inference, path, lite, self.measured_on(lite), what=self.what)
+            return
+        images = self.representatives()
+        write_lite_model(
+            inference,
+            path,
+            lite,
+            images,
+            lambda saved, *_: keeping_float(inference, saved, lite, images, self.keep_float),
+            self.what,
         )
 
     @property
     def usage(self) -> Usage:
-        """How a program uses its `.tflite`."""
+        """As any exporter of files."""
         preprocessing = self.preprocessing
         sizing, _, normalisation = preprocessing.describe().partition(" centre, ")
         how = preprocessing.framing.interpolation
@@ -163,36 +193,6 @@ def write_served(exporter: ClassifierExporter, kind: str, place: Path) -> Writte
     )
 
 
-def write_lite(exporter: ClassifierExporter, kind: str, place: Path) -> Written:
-    """A `.tflite`, run in a subprocess, because a broken one may crash it."""
-    lite, inference = lite_kind(kind), exporter.inference("float32", guarded=False)
-    final = exporter.folder / f"{exporter.name}{kind.removeprefix(LITE)}.tflite"
-    path = place / final.name
-    if exporter.keep_float:  # of kinds that are calibrated, see `check_debugged`
-        images = exporter.representatives()
-        write_lite_model(
-            inference,
-            path,
-            lite,
-            images,
-            lambda saved, *_: keeping_float(inference, saved, lite, images, exporter.keep_float),
-        )
-    else:
-        write_lite_model(inference, path, lite, exporter.measured_on(lite))
-    try:
-        logits, crash = answers_aside(path, exporter.sample[0])["logits"], None
-    except LiteCrash as error:
-        logits, crash = np.full_like(exporter.reference, np.nan), str(error)
-
-    def publish_lite() -> Path:
-        describe(lite, path, final.with_suffix(".json"), exporter.usage)
-        return move(path, final)
-
-    opened = cache(lambda: LiteModel(path, stderr_aside))
-    proof = exporter.proof(kind, path, logits, LITE_KINDS[lite].tolerance, LITE_KINDS[lite].measure, crash)
-    return Written(path, proof, publish_lite, None if crash else lambda images: opened()(images))
-
-
 def write_foreign(exporter: ClassifierExporter, kind: str, place: Path) -> Written:
     """Weights for another library, verified in that library's network."""
     final = exporter.folder / f"{exporter.name}-{kind}{WEIGHT_KINDS[kind].suffix}"
@@ -206,6 +206,14 @@ def write_foreign(exporter: ClassifierExporter, kind: str, place: Path) -> Writt
         return move(path, final)
 
     return Written(path, replace(proof, against=against), publish_foreign)
+
+
+def _criterion(kind: str) -> tuple[float, str]:
+    """Tolerance and measure of a kind that is a file."""
+    if not kind.startswith(LITE):
+        return TOLERANCE, DIFFERENCE
+    how = LITE_KINDS[lite_kind(kind)]
+    return how.tolerance, how.measure
 
 
 def in_chunks(ask: Ask, images: np.ndarray) -> np.ndarray:

@@ -138,24 +138,30 @@ class ClassifierRun(Run[Split]):
         tolerances: Mapping[str, float] | None = None,
         representative: int = REPRESENTATIVE,
         keep_float: Sequence[str] = (),
+        batch: int | None = None,
         timing: bool = True,
         tell: Callable[[str], None] = lambda note: None,
     ) -> list[Proof]:
         """Artefacts, each proven on real test images: `serving`, `tflite`, `tflite-float16`, `tflite-dynamic`,
-        `tflite-int8`, `tflite-int8-io`, `tflite-int16x8`; the first two when none is named. Also `keras-weights`,
-        `torchvision-state-dict` and `timm-state-dict`, weights that those libraries load. A port without data is proven
-        on random images.
+        `tflite-int8`, `tflite-int8-io`, `tflite-int16x8`, `onnx`, `openvino`; the first two when none is named. Also
+        `keras-weights`, `torchvision-state-dict` and `timm-state-dict`, weights that those libraries load. A port
+        without data is proven on random images.
 
-        `pixels` is the input dtype of the served model, `uint8` or `float32`. `tolerances` are relative to the largest
-        logit, by kind. Quantised kinds are calibrated on `representative` training images; int8 kinds keep the layers
-        `keep_float` in float32. `tell` gets each kind as it begins.
+        `pixels` is the input dtype of all but `.tflite` files, `uint8` or `float32`. `tolerances` are relative to the
+        largest logit, by kind. Quantised kinds are calibrated on `representative` training images; int8 kinds keep the
+        layers `keep_float` in float32. `.tflite`, ONNX and OpenVINO files take `batch` images at a time, by default any
+        number. `tell` gets each kind as it begins.
         """
         from reskeras.export.lite import lite_kind
         from reskeras.export.quantisation_noise import check_debugged
         from reskeras.tasks.cards import carded
 
         kinds, exporter = kinds or ("serving", "tflite"), self.exporter()
-        exporter.check(kinds, tolerances or {})
+        exporter.check(kinds, tolerances or {}, batch)
+        if keep_float and batch not in (None, 1):
+            raise ReskerasError(
+                f"batch: {batch}: files with layers kept in float take one image at a time, or any number"
+            )
         self.folder.model_file  # noqa: B018 - says what is missing before the data is opened
         for kind in kinds if keep_float else ():
             check_debugged(lite_kind(kind))
@@ -167,6 +173,7 @@ class ClassifierRun(Run[Split]):
             tolerances=tolerances or {},
             representative=representative,
             keep_float=tuple(keep_float),
+            batch=batch,
             timing=timing,
         )
         with carded(self):

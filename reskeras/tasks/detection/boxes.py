@@ -26,12 +26,12 @@ def overlaps(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     Leading dimensions broadcast: anchors (N, 4) go with the objects (B, M, 4) of a batch.
     """
     common = _intersections(a, b)
-    return tf.math.divide_no_nan(common, areas(a)[..., :, tf.newaxis] + areas(b)[..., tf.newaxis, :] - common)
+    return tf.math.divide_no_nan(common, areas(a)[..., tf.newaxis] + areas(b)[..., tf.newaxis, :] - common)
 
 
 def coverage(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """Share of each box of `a` (..., N, 4) that lies in each box of `b` (..., M, 4): float32 (..., N, M) in 0..1."""
-    return tf.math.divide_no_nan(_intersections(a, b), areas(a)[..., :, tf.newaxis])
+    return tf.math.divide_no_nan(_intersections(a, b), areas(a)[..., tf.newaxis])
 
 
 def clipped(boxes: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
@@ -126,7 +126,7 @@ def _centres(boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tens
 
 def _intersections(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """Intersection areas, (..., N, M), coordinate by coordinate, so that no (..., N, M, 4) tensor is made."""
-    top, left, bottom, right = (side[..., :, tf.newaxis] for side in _sides(a))
+    top, left, bottom, right = (side[..., tf.newaxis] for side in _sides(a))
     other_top, other_left, other_bottom, other_right = (side[..., tf.newaxis, :] for side in _sides(b))
     height = tf.maximum(tf.minimum(bottom, other_bottom) - tf.maximum(top, other_top), 0.0)
     width = tf.maximum(tf.minimum(right, other_right) - tf.maximum(left, other_left), 0.0)

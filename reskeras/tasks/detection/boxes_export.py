@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from reskeras.data.source import Source
-from reskeras.export.exporter import NOISE_SAMPLE, Exporter, Written, check_place, size_of
+from reskeras.export.aside import Answers
+from reskeras.export.exporter import NOISE_SAMPLE, Written, check_place, size_of
+from reskeras.export.file_kinds import FileExporter
+from reskeras.export.lite import LITE, LITE_KINDS, lite_kind
 from reskeras.export.proof import Proof
 from reskeras.export.serving import SIGNATURES, publish, write_saved_model
 from reskeras.runs import RunFolder
@@ -24,7 +27,7 @@ from reskeras.tasks.task import find_task
 
 
 @dataclass(frozen=True)
-class BoxesExporter(Exporter):
+class BoxesExporter(FileExporter):
     """Exports a model that finds boxes of `classes`, and verifies it on the real images of `sample`."""
 
     classes: Sequence[str]
@@ -37,6 +40,7 @@ class BoxesExporter(Exporter):
     def of(cls, run: RunFolder, source: Source[Objects], name: str, **request: Any) -> Self:
         """The exporter of a run's best model, with test images of `source`; `request` are the other fields."""
         check_place(run.export_folder)
+        request |= {"digest": run.digest()}
         return cls(run.export_folder, name, run.classes(), sample_of(source.test), **request)
 
     @abstractmethod
@@ -50,6 +54,10 @@ class BoxesExporter(Exporter):
     @abstractmethod
     def served(self) -> ServedFinder:
         """What a server runs."""
+
+    @abstractmethod
+    def detections(self, answers: Mapping[str, np.ndarray]) -> Detections:
+        """The boxes that an artefact which is a file answers for `inputs`."""
 
     @cached_property
     def reference(self) -> Detections:
@@ -75,6 +83,18 @@ class BoxesExporter(Exporter):
         allowed = self.tolerances.get(kind, tolerance)
         described = kind, str(path), size_of(path)
         return prove_boxes(*described, found, self.reference, self.sample, accuracies, self.accuracy_of, allowed)
+
+    def proof_of(self, kind: str, path: Path, answers: Answers) -> Proof:
+        """As any exporter of files."""
+        return self.proof(kind, path, self.detections(answers.values), _tolerance(kind))
+
+    def nothing(self, kind: str, path: Path) -> Proof:
+        """As any exporter of files."""
+        return self.proof(kind, path, self.reference.part(np.zeros(0, int)), _tolerance(kind))
+
+
+def _tolerance(kind: str) -> float:
+    return max(LITE_KINDS[lite_kind(kind)].tolerance, TOLERANCE) if kind.startswith(LITE) else TOLERANCE
 
 
 def write_served(exporter: BoxesExporter, kind: str, place: Path) -> Written:

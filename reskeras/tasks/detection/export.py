@@ -1,4 +1,4 @@
-"""Export of a detector as a SavedModel that maps image files to detections, or as weights for torchvision."""
+"""Export of a detector: a SavedModel of image files, files for other runtimes, weights for torchvision."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
 
+from reskeras.artefacts import artefacts_of
 from reskeras.data.decode import decode
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError, failure
 from reskeras.export.exporter import Written
 from reskeras.export.inference import Outputs
 from reskeras.export.served_files import READ, checked_files, read_each
+from reskeras.export.serving import SIGNATURES
+from reskeras.export.usage import IMAGES, Usage
 from reskeras.files import move, remove
 from reskeras.graph.fold import folded_parts
 from reskeras.networks.detector import DetectorSpec
@@ -27,7 +31,7 @@ from reskeras.porting.back import write_weights
 from reskeras.porting.fitted import TrainedNetwork
 from reskeras.tasks.detection.average_precision import Detections, voc_precision
 from reskeras.tasks.detection.boxes_export import BoxesExporter
-from reskeras.tasks.detection.canvas import Placed
+from reskeras.tasks.detection.canvas import Placed, describe, on_canvas
 from reskeras.tasks.detection.detection_proof import PRECISION, Find, answers, files_of
 from reskeras.tasks.detection.detector_inference import BATCH, Detector
 from reskeras.tasks.detection.objects import Objects
@@ -36,6 +40,7 @@ from reskeras.tasks.detection.served import ServedFinder, where_true
 
 # canvases of a served detector: each takes seconds and some 0.4 GiB when a server loads the graph
 MOST_SERVED = 16
+WINDOW = "window"
 
 
 class ServedDetector(ServedFinder):
@@ -102,6 +107,37 @@ class ServedDetector(ServedFinder):
         return [Placed(*parts) for parts in views], chosen, status
 
 
+class CanvasDetector(tf.Module):
+    """A detector with one canvas from its pixels on, for artefacts that are files; `batch` canvases at a time, or any
+    number. Batch norm is folded."""
+
+    def __init__(self, detector: Detector, classes: Sequence[str], batch: int | None = None):
+        super().__init__()
+        self.classes, self.batch = tuple(classes), batch
+        self._detector = lambda: detector  # as a plain attribute its models would be saved a second time
+        self.kept = [variable.value for part in detector.networks.parts.values() for variable in part.weights]
+
+    def signatures(self, names: Sequence[str] = SIGNATURES) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """The one signature."""
+        plan = self._detector().plan
+        images = tf.TensorSpec([self.batch, *plan.canvas, plan.input_shape[-1]], tf.float32, name=IMAGES)
+        window = tf.TensorSpec([self.batch, 4], tf.float32, name=WINDOW)
+        call = tf.function(self.__call__, autograph=False)
+        return {"serving_default": call.get_concrete_function(images, window)}
+
+    def example(self, batch: int) -> dict[str, dict[str, tensor_pb2.TensorProto]]:
+        """No requests: nothing serves it."""
+        return {}
+
+    def __call__(self, images: tf.Tensor, window: tf.Tensor) -> Outputs:
+        """Canvases (B, height, width, channels), pixels 0 to 255, and the part of each that shows the image (B, 4), to
+        detections by descending score: `boxes` (B, most, 4) top, left, bottom, right in pixels of the canvas, `scores`
+        (B, most), `labels` int32 (B, most), and their number `count` (B,); the rest is zeros of label -1.
+        """
+        found = self._detector().found_on([Placed(images, window, tf.ones([1, 2]), tf.zeros([1, 2]))])
+        return {name: found[name] for name in ("boxes", "scores", "labels", "count")}
+
+
 @dataclass(frozen=True)
 class DetectorExporter(BoxesExporter):
     """Exports a detector, whose `weights` are those of `plan` by canonical name."""
@@ -112,6 +148,8 @@ class DetectorExporter(BoxesExporter):
     task: ClassVar[str] = "detection"
     told: ClassVar[str] = "detectors"
     accuracy_of: ClassVar[str] = PRECISION
+    what: ClassVar[str] = "Object detector"
+    chunk: ClassVar[int] = BATCH
 
     def seen(self, images: Objects, batch: int | None = None) -> Detections:
         """As any exporter."""
@@ -137,6 +175,58 @@ class DetectorExporter(BoxesExporter):
         return ServedDetector(self.plan, self.weights, self.preprocessing, self.classes)
 
     @cached_property
+    def folded(self) -> Detector:
+        """The detector that is exported as a file."""
+        return Detector(*folded_parts(self.plan, self.weights), self.preprocessing)
+
+    def module(self, kind: str) -> CanvasDetector:
+        """As any exporter of files."""
+        return CanvasDetector(self.folded, self.classes, self.batch)
+
+    @cached_property
+    def canvases(self) -> Placed:
+        """The sample on the canvas."""
+        channels = self.plan.input_shape[-1]
+        place = tf.function(
+            lambda file: self.folded.place(decode(file, channels), 0)[0][0],
+            input_signature=[tf.TensorSpec([], tf.string)],
+            autograph=False,
+        )
+        rows = [place(tf.constant(file)) for file in files_of(self.sample)]
+        return Placed(*(tf.stack(column) for column in zip(*rows, strict=True)))
+
+    def inputs(self, count: int | None = None) -> dict[str, np.ndarray]:
+        """As any exporter of files."""
+        placed = self.canvases
+        return {IMAGES: placed.pixels[:count].numpy(), WINDOW: placed.window[:count].numpy()}
+
+    def detections(self, answers: Mapping[str, np.ndarray]) -> Detections:
+        """As any exporter of boxes."""
+        found = dict(answers) | {"boxes": self.canvases.in_image(tf.constant(answers["boxes"])).numpy()}
+        rows = range(self.sample.count)
+        return Detections.joined(
+            [Detections.of({name: values[row] for name, values in found.items()}, row) for row in rows]
+        )
+
+    @property
+    def usage(self) -> Usage:
+        """As any exporter of files."""
+        height, width, channels = *self.plan.canvas, self.plan.input_shape[-1]
+        resize = self.plan.spec.resize
+        how = describe(on_canvas(self.preprocessing, height, width), resize)
+        sizing, _, normalisation = how.partition(", fill the rest with the mean, ")
+        return Usage(
+            f"{sizing} (bilinear{'' if resize and not resize.antialias else ', antialiased'}), put it into the upper "
+            f"left corner of a canvas of {height}x{width}",
+            channels,
+            [normalisation, "detector", "non-maximum suppression"],
+            self.classes,
+            "Of each image count is how many objects are found; boxes has top, left, bottom, right in pixels of the "
+            "canvas, by descending scores: divide by the scale, height and width each. labels are numbers of classes.",
+            {WINDOW: "the part of the canvas that shows the image: 0, 0, height, width of the scaled image"},
+        )
+
+    @cached_property
     def ask_keras(self) -> Find:
         """Detections of the Keras model in image files; on several canvases one image after the other, so that a graph
         is made for those alone that an image takes."""
@@ -157,6 +247,18 @@ class DetectorExporter(BoxesExporter):
             return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
         return find
+
+
+def check_files(spec: DetectorSpec, kinds: Sequence[str]) -> None:
+    """ReskerasError (status 2) for `kinds` that are files and a detector with several canvases."""
+    resize = spec.decided().resize
+    count = len(resize.canvases or ()) if resize else 1
+    files = [kind for kind in kinds if artefacts_of(DetectorExporter.task)[kind].batched]
+    if files and count > 1:
+        raise ReskerasError(
+            f"to: {files[0]} has one canvas, and this detector has {count}; use serving, or train with one of "
+            "resize.canvases"
+        )
 
 
 def check_served(spec: DetectorSpec) -> None:

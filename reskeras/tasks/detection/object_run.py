@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from reskeras.caller_state import preserved
 from reskeras.export.proof import Proof
@@ -31,28 +31,29 @@ class ObjectRun(Run[Objects]):
         data_dir: str | Path | None = None,
         tolerances: Mapping[str, float] = MappingProxyType({}),
         timing: bool = True,
+        batch: int | None = None,
         tell: Callable[[str], None] = lambda note: None,
     ) -> list[Proof]:
         """Artefacts, each verified on real test images: by default those of `kinds`. `serving` is a SavedModel that
         takes image files and returns boxes, scores and class names; for the others see the kind of run.
 
         `tolerances` are by kind: how much a probability, or a corner as a share of the image's longer side, may differ.
-        `tell` gets each kind as it begins. An artefact that differs by more is moved aside, with a ReskerasError
-        (status 1).
+        `.tflite`, ONNX and OpenVINO files take `batch` images at a time, by default any number. `tell` gets each kind
+        as it begins. An artefact that differs by more is moved aside, with a ReskerasError (status 1).
         """
         from reskeras.tasks.cards import carded  # not needed for training
 
         kinds = kinds or self.kinds
-        self.check_export(kinds, tolerances)
+        self.check_export(kinds, tolerances, batch)
         self.folder.model_file  # noqa: B018 - raises before the data is opened
-        made = self.exporter(self.source(data, data_dir), tolerances, timing)
+        made = self.exporter(self.source(data, data_dir), tolerances=tolerances, timing=timing, batch=batch)
         with carded(self):
             return made.export(kinds, tell)
 
     @abstractmethod
-    def check_export(self, kinds: tuple[str, ...], tolerances: Mapping[str, float]) -> None:
+    def check_export(self, kinds: tuple[str, ...], tolerances: Mapping[str, float], batch: int | None) -> None:
         """ReskerasError (status 2) for artefacts that there cannot be."""
 
     @abstractmethod
-    def exporter(self, source: Source[Objects], tolerances: Mapping[str, float], timing: bool) -> BoxesExporter:
-        """What exports the best model, verified on test images of `source`."""
+    def exporter(self, source: Source[Objects], **request: Any) -> BoxesExporter:
+        """What exports the best model, verified on test images of `source`; `request` are fields of any exporter."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 from reskeras.caller_state import preserved
 from reskeras.data.source import Source
@@ -165,16 +165,18 @@ class DetectorRun(ObjectRun):
             left.setdefault(each.path, []).append(each)
         return [left[path].pop(0) for path in files if left.get(path)]
 
-    def check_export(self, kinds: tuple[str, ...], tolerances: Mapping[str, float]) -> None:
+    def check_export(self, kinds: tuple[str, ...], tolerances: Mapping[str, float], batch: int | None) -> None:
         """As any run on annotated images."""
-        from reskeras.tasks.detection.export import DetectorExporter, check_served
+        from reskeras.tasks.detection.export import DetectorExporter, check_files, check_served
 
-        DetectorExporter.check(kinds, tolerances)
+        DetectorExporter.check(kinds, tolerances, batch)
+        check_files(self._spec, kinds)
         if "serving" in kinds:
             check_served(self._spec)
 
-    def exporter(self, source: Source[Objects], tolerances: Mapping[str, float], timing: bool) -> DetectorExporter:
-        """Of `serving`, and of `torchvision-state-dict`, weights for torchvision's Faster R-CNN."""
+    def exporter(self, source: Source[Objects], **request: Any) -> DetectorExporter:
+        """Of `serving`; of `tflite`, `tflite-float16`, `onnx` and `openvino`, which take the pixels of a canvas; and
+        of `torchvision-state-dict`, weights for torchvision's Faster R-CNN."""
         from reskeras.tasks.detection.export import DetectorExporter
 
         return DetectorExporter.of(
@@ -184,6 +186,5 @@ class DetectorRun(ObjectRun):
             plan=self.plan,
             weights=read(self.model()),
             preprocessing=self.preprocessing(),
-            tolerances=tolerances,
-            timing=timing,
+            **request,
         )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
-from pathlib import Path
+from functools import cached_property
 from types import MappingProxyType
 from typing import ClassVar, cast
 
@@ -13,22 +12,19 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.engine import stderr_aside
-from reskeras.export.exporter import Written
-from reskeras.export.lite import LITE, LITE_KINDS, Usage, describe, lite_kind, write_lite_model
-from reskeras.export.lite_model import LiteCrash, LiteModel, answers_aside
-from reskeras.files import move
+from reskeras.export.lite import LITE
+from reskeras.export.usage import IMAGES, Usage
 from reskeras.graph.fold import folded_parts
 from reskeras.networks.localiser_plan import LocaliserPlan
 from reskeras.networks.refiner_plan import RefinerPlan
 from reskeras.tasks.detection.average_precision import Detections
 from reskeras.tasks.detection.boxes_export import BoxesExporter
 from reskeras.tasks.detection.canvas import Placed
-from reskeras.tasks.detection.detection_proof import TOLERANCE, files_of
+from reskeras.tasks.detection.detection_proof import files_of
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.localisation.localiser import Localiser, Located
 from reskeras.tasks.localisation.rule import OVERLAP, covered
-from reskeras.tasks.localisation.served import OF_LOCALISERS, LiteLocaliser, ServedLocaliser
+from reskeras.tasks.localisation.served import OF_LOCALISERS, CropLocaliser, ServedLocaliser
 from reskeras.tasks.localisation.stages import Stages
 from reskeras.tasks.refinement.refiner import Refiner
 
@@ -63,6 +59,7 @@ class LocaliserExporter(BoxesExporter):
     batches: ClassVar[tuple[int, ...]] = (1, 32)
     told: ClassVar[str] = "localisers"
     accuracy_of: ClassVar[str] = RIGHT_BOXES
+    what: ClassVar[str] = "Image localiser"
     signatures: ClassVar[tuple[str, ...]] = OF_LOCALISERS
     impossible: ClassVar[Mapping[str, str]] = MappingProxyType({f"{LITE}-int": COARSE, f"{LITE}-dynamic": COARSE})
 
@@ -111,9 +108,23 @@ class LocaliserExporter(BoxesExporter):
         rows = [place(tf.constant([file])) for file in files_of(self.sample)]
         return Placed(*(tf.concat(column, axis=0) for column in zip(*rows, strict=True)))
 
+    def module(self, kind: str) -> CropLocaliser:
+        """As any exporter of files."""
+        return CropLocaliser(self.folded, self.classes, self.batch)
+
+    def inputs(self, count: int | None = None) -> dict[str, np.ndarray]:
+        """As any exporter of files."""
+        return {IMAGES: self.crops.pixels[:count].numpy()}
+
+    def detections(self, answers: Mapping[str, np.ndarray]) -> Detections:
+        """As any exporter of boxes."""
+        boxes = self.crops.in_image(tf.constant(answers["boxes"])).numpy()[:, :, np.newaxis]
+        found = Located(answers["scores"][..., np.newaxis], boxes)
+        return boxes_of(found, np.ones(found.scores.shape[:2], bool))
+
     @property
     def usage(self) -> Usage:
-        """How a program uses its `.tflite`."""
+        """As any exporter of files."""
         plan = cast(LocaliserPlan, self.localiser.plan)
         height, width, channels = plan.input_shape
         _, _, normalisation = self.localiser.preprocessing.describe().partition(" centre, ")
@@ -156,28 +167,3 @@ def boxes_of(located: Located, wanted: np.ndarray) -> Detections:
     image, label = np.nonzero(wanted)
     rows = located.scores[image, label, 0], located.boxes[image, label, 0]
     return Detections(image.astype(np.int32), label.astype(np.int32), *rows)
-
-
-def write_lite(exporter: LocaliserExporter, kind: str, place: Path) -> Written:
-    """A `.tflite`, run in a subprocess, because a broken one may crash it."""
-    lite, crops = lite_kind(kind), exporter.crops
-    final = exporter.folder / f"{exporter.name}{kind.removeprefix(LITE)}.tflite"
-    module = LiteLocaliser(exporter.folded, exporter.classes)
-    path = write_lite_model(module, place / final.name, lite, what="Image localiser")
-    pixels = crops.pixels.numpy()
-    try:
-        answers, crash = answers_aside(path, pixels), None
-        boxes = crops.in_image(tf.constant(answers["boxes"])).numpy()[:, :, np.newaxis]
-        found = Located(answers["scores"][..., np.newaxis], boxes)
-        told = boxes_of(found, np.ones(found.scores.shape[:2], bool))
-    except LiteCrash as error:
-        told, crash = exporter.reference.part(np.zeros(0, int)), str(error)
-
-    def publish_lite() -> Path:
-        describe(lite, path, final.with_suffix(".json"), exporter.usage)
-        return move(path, final)
-
-    opened = cache(lambda: LiteModel(path, stderr_aside))
-    ask = None if crash else lambda files: opened()(pixels[np.arange(len(files)) % len(pixels)])
-    tolerance = max(LITE_KINDS[lite].tolerance, TOLERANCE)
-    return Written(path, replace(exporter.proof(kind, path, told, tolerance), crash=crash), publish_lite, ask)

@@ -144,18 +144,17 @@ class LocaliserRun(ObjectRun):
 
         return Weighted(self.plan, read(self.model()), self.preprocessing())
 
-    def check_export(self, kinds: tuple[str, ...], tolerances: Mapping[str, float]) -> None:
+    def check_export(self, kinds: tuple[str, ...], tolerances: Mapping[str, float], batch: int | None) -> None:
         """As any run on annotated images."""
         from reskeras.tasks.localisation.export import LocaliserExporter
 
-        LocaliserExporter.check(kinds, tolerances)
+        LocaliserExporter.check(kinds, tolerances, batch)
 
-    def exporter(self, source: Source[Objects], tolerances: Mapping[str, float], timing: bool) -> LocaliserExporter:
-        """Of `serving`; and of `tflite` and `tflite-float16`, which take the pixels of a crop."""
+    def exporter(self, source: Source[Objects], **request: Any) -> LocaliserExporter:
+        """Of `serving`; and of `tflite`, `tflite-float16`, `onnx` and `openvino`, which take the pixels of a crop."""
         from reskeras.tasks.localisation.export import LocaliserExporter
 
-        described = {"localiser": self.weighted(), "tolerances": tolerances, "timing": timing}
-        return LocaliserExporter.of(self.folder, source, self.name, **described)
+        return LocaliserExporter.of(self.folder, source, self.name, localiser=self.weighted(), **request)
 
     def _stages(self, views: LocaliserViews, others: Several[LocaliserRun], refiners: Several[RefinerRun]) -> Stages:
         if not _listed(refiners):

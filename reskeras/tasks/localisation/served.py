@@ -145,18 +145,20 @@ def _listed(scores: tf.Tensor, boxes: tf.Tensor, labels: tf.Tensor) -> Outputs:
     return {"scores": scores, "boxes": boxes, "labels": labels, "count": count}
 
 
-class LiteLocaliser(tf.Module):
-    """A localiser from the pixels of a crop on, for LiteRT. Batch norm is folded."""
+class CropLocaliser(tf.Module):
+    """A localiser from the pixels of a crop on, for artefacts that are files; `batch` crops at a time, or any number.
+    Batch norm is folded."""
 
-    def __init__(self, localiser: Localiser, classes: Sequence[str]):
+    def __init__(self, localiser: Localiser, classes: Sequence[str], batch: int | None = None):
         super().__init__()
+        self.batch = batch
         self.classes = tuple(classes)
         self._localiser = lambda: localiser  # as a plain attribute its models would be saved a second time
         self.kept = [variable.value for part in localiser.networks.parts.values() for variable in part.weights]
 
     def signatures(self, names: Sequence[str] = SIGNATURES) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The one signature."""
-        images = tf.TensorSpec([None, *self._localiser().plan.input_shape], tf.float32, name="images")
+        images = tf.TensorSpec([self.batch, *self._localiser().plan.input_shape], tf.float32, name="images")
         return {"serving_default": tf.function(self.__call__, autograph=False).get_concrete_function(images)}
 
     def example(self, batch: int) -> dict[str, dict[str, tensor_pb2.TensorProto]]:

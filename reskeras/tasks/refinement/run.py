@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from reskeras.caller_state import preserved
 from reskeras.data.source import Source
@@ -43,17 +43,16 @@ class RefinerRun(ObjectRun):
         """Errors where the class is given, of the localiser's boxes by centre crops."""
         return self.localiser().judged_with(self, source, images)
 
-    def check_export(self, kinds: tuple[str, ...], tolerances: Mapping[str, float]) -> None:
+    def check_export(self, kinds: tuple[str, ...], tolerances: Mapping[str, float], batch: int | None) -> None:
         """As any run on annotated images."""
         from reskeras.tasks.localisation.export import RefinerExporter
 
-        RefinerExporter.check(kinds, tolerances)
+        RefinerExporter.check(kinds, tolerances, batch)
 
-    def exporter(self, source: Source[Objects], tolerances: Mapping[str, float], timing: bool) -> RefinerExporter:
+    def exporter(self, source: Source[Objects], **request: Any) -> RefinerExporter:
         """Of `serving`, with the localiser whose boxes it judges in the same artefact."""
         from reskeras.tasks.localisation.export import RefinerExporter, Weighted
 
         own = Weighted(self.plan, read(self.model()), self.preprocessing())
         first = self.localiser().weighted()
-        described = {"localiser": first, "refiner": own, "tolerances": tolerances, "timing": timing}
-        return RefinerExporter.of(self.folder, source, self.name, **described)
+        return RefinerExporter.of(self.folder, source, self.name, localiser=first, refiner=own, **request)

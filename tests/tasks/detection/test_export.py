@@ -350,7 +350,7 @@ def test_so_many_canvases_are_served(resize):
 
 
 def test_other_kinds_are_refused_by_name(detector_run):
-    for ask in (lambda: detector_run.export("tflite"), lambda: detector_run.export(tolerances={"tflite": 0.1})):
-        with pytest.raises(ReskerasError, match="'tflite' is not one of serving") as caught:
+    for ask in (lambda: detector_run.export("coreml"), lambda: detector_run.export(tolerances={"coreml": 0.1})):
+        with pytest.raises(ReskerasError, match="'coreml' is not one of serving") as caught:
             ask()
         assert caught.value.status == 2

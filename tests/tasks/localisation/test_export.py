@@ -12,7 +12,7 @@ from PIL import Image
 import reskeras
 from reskeras.client import Client
 from reskeras.errors import ReskerasError
-from reskeras.export.lite_model import LiteModel
+from reskeras.export.runtimes import LiteModel
 from reskeras.tasks.detection.average_precision import Detections
 from reskeras.tasks.localisation.rule import OVERLAP, covered
 from tests.cli.running import invoke, printed, refused
@@ -111,7 +111,7 @@ def test_a_tflite_finds_what_the_keras_model_finds_in_its_crop(exported, files):
     data = tf.constant([path.read_bytes() for path in files])
     crops = localiser.place(data, localiser.plan.canvas, localiser.plan.sides)
     located = localiser.look(split)
-    found = LiteModel(Path(proofs["tflite"].path))(crops.pixels.numpy())
+    found = LiteModel(Path(proofs["tflite"].path))(images=crops.pixels.numpy())
     boxes = crops.in_image(tf.constant(found["boxes"])).numpy()
     np.testing.assert_allclose(found["scores"], located.scores[..., 0], atol=1e-4)
     np.testing.assert_allclose(boxes, located.boxes[:, :, 0], atol=0.05)
@@ -196,7 +196,7 @@ def test_a_class_without_a_box_is_wrong(exported):
     from reskeras.tasks.localisation.export import LocaliserExporter
 
     run, _ = exported
-    exporter = run.exporter(run.source(), {}, False)
+    exporter = run.exporter(run.source())
     assert isinstance(exporter, LocaliserExporter)
     split = exporter.sample
     image = np.repeat(np.arange(split.count), np.diff(split.starts)).astype(np.int32)
@@ -226,8 +226,8 @@ def test_kinds_that_cannot_be_are_refused_with_the_reason(run, refined):
     said = refused("localise", "export", run.path, "--to", "tflite-int8")
     assert "to: tflite-int8: whole numbers of eight bits are too coarse for boxes; use tflite or" in said
     assert "export the localiser alone" in refused("localise", "export", refined.path, "--to", "tflite")
-    assert "'onnx' is not one of serving, tflite, tflite-float16 (in localisers)" in refused(
-        "localise", "export", run.path, "--to", "onnx"
+    assert "'onnxx' is not one of serving, tflite, tflite-float16, onnx, openvino; did you mean onnx?" in refused(
+        "localise", "export", run.path, "--to", "onnxx"
     )
     assert "tolerance: 'x' is not one of serving, tflite" in refused(
         "localise", "export", run.path, "--tolerance", "x=1"

@@ -1,0 +1,79 @@
+"""Make an ONNX file of a SavedModel, or OpenVINO's files of an ONNX file; a script, run in a process of its own.
+
+It is called with SOURCE TARGET, and reads from standard input what the file is to say, as JSON: `inputs` and `outputs`,
+each [name, shape] with null for the free batch, `about`, and `metadata`, texts by name. It imports nothing of reskeras.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+OPSET = 17  # tf2onnx 1.17 refuses those after 20, and runtimes on devices are behind
+BATCH = "batch"
+
+
+def to_onnx(source: str, target: str, said: dict[str, Any]) -> None:
+    """Write `target`, the ONNX form of the SavedModel `source`."""
+    import onnx
+    import tensorflow as tf
+    from tf2onnx import optimizer, tf_loader, tfonnx
+
+    frozen, inputs, outputs, renamed = tf_loader.from_saved_model(
+        source, None, None, tag="serve", signatures=["serving_default"], return_tensors_to_rename=True
+    )
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(frozen, name="")
+        made = tfonnx.process_tf_graph(
+            graph, opset=OPSET, input_names=inputs, output_names=outputs, tensors_to_rename=renamed
+        )
+    model = optimizer.optimize_graph(made, catch_errors=False).make_model("network")
+    for values, wanted in ((model.graph.input, said["inputs"]), (model.graph.output, said["outputs"])):
+        _ordered(values, wanted)
+    del model.graph.value_info[:]  # shapes with made-up names for the batch
+    model.producer_name, model.doc_string = "reskeras", said["about"]
+    onnx.helper.set_model_props(model, said["metadata"])
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, target)
+
+
+def _ordered(values: Any, wanted: list[Any]) -> None:
+    """Bring a graph's inputs or outputs into the order that is `wanted`, with those shapes."""
+    by_name = {each.name: each for each in values}
+    found = []
+    for name, shape in wanted:
+        value = by_name[name]
+        value.type.tensor_type.ClearField("shape")
+        for side in shape:
+            axis = value.type.tensor_type.shape.dim.add()
+            if side is None:
+                axis.dim_param = BATCH
+            else:
+                axis.dim_value = side
+        found.append(value)
+    del values[:]
+    values.extend(found)
+
+
+def to_openvino(source: str, target: str, said: dict[str, Any]) -> None:
+    """Write `target`, an .xml, and the .bin beside it, of the ONNX file `source`, with its weights as they are."""
+    import openvino
+
+    model = openvino.convert_model(source)
+    for name, text in said["metadata"].items():
+        model.set_rt_info(text, ["reskeras", name])
+    openvino.save_model(model, target, compress_to_fp16=False)
+
+
+def _main(source: str, target: str) -> None:
+    said = json.load(sys.stdin)
+    try:
+        (to_openvino if Path(target).suffix == ".xml" else to_onnx)(source, target, said)
+    except Exception as error:  # noqa: BLE001 - of whatever kind the converter raises
+        sys.exit(" ".join(str(error).split()) or type(error).__name__)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
