@@ -6,14 +6,11 @@ import re
 from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
-from typing import Any
 
-import flatbuffers
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from reskeras.export.aside import Crash, answers_aside
-from reskeras.export.lite_metadata import FORM
+from reskeras.export.lite_graph import LiteGraph
 from reskeras.export.runtimes import HalfLiteModel
 from reskeras.files import scratch, write_bytes
 
@@ -25,19 +22,14 @@ def layer_at_fault(path: Path, inputs: Mapping[str, np.ndarray], answers: Mappin
     """The layer of the `.tflite` at `path` whose result in float16 is the first that is not finite, or else the one
     that adds most to the error; "" where its operations cannot be looked at. `answers` are those in float16 for
     `inputs`."""
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
-    graph, signature = model.subgraphs[0], model.signatureDefs[0]
-    results = [place for each in graph.operators for place in each.outputs if _is_float(graph.tensors[place])]
+    graph = LiteGraph.of(path.read_bytes())
+    results = graph.results("float32")
     size = 4 * sum(abs(prod(map(int, graph.tensors[place].shape))) for place in results)
     count = int(np.clip(MOST_BYTES // max(size, 1), 1, MOST_IMAGES))
     few = {name: values[_worst(answers)[:count]] for name, values in inputs.items()}
-    graph.outputs = np.array(results, np.int32)
-    signature.outputs = [_named(place) for place in results]
-    builder = flatbuffers.Builder()
-    builder.Finish(model.Pack(builder), file_identifier=FORM)
     with scratch() as folder:
         whole = folder / "operations.tflite"
-        write_bytes(whole, bytes(builder.Output()))
+        write_bytes(whole, graph.telling(results))
         try:
             exact = answers_aside(whole, few, chunk=count).values
             half = answers_aside(whole, few, HalfLiteModel.precision, count).values
@@ -62,16 +54,6 @@ def _worst(answers: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.argsort(np.all(sound, axis=0), kind="stable")
 
 
-def _is_float(tensor: Any) -> bool:
-    return bool(tensor.type == schema.TensorType.FLOAT32)
-
-
-def _named(place: int) -> Any:
-    named = schema.TensorMapT()
-    named.name, named.tensorIndex = str(place), place
-    return named
-
-
 def _error(half: np.ndarray, exact: np.ndarray) -> float:
     """The relative error in float16, infinite where it alone is not finite."""
     if not np.isfinite(half).all():
@@ -79,9 +61,9 @@ def _error(half: np.ndarray, exact: np.ndarray) -> float:
     return float(np.sqrt(np.mean((half - exact) ** 2)) / max(float(np.sqrt(np.mean(exact**2))), 1e-30))
 
 
-def _growth(graph: Any, errors: Mapping[int, float]) -> Iterator[tuple[int, float]]:
+def _growth(graph: LiteGraph, errors: Mapping[int, float]) -> Iterator[tuple[int, float]]:
     """Each operation's result, and by what factor its error exceeds that of what it takes."""
-    for operation in graph.operators:
+    for _, operation in graph.operations:
         before = max((errors.get(place, 0.0) for place in operation.inputs), default=0.0)
         for place in operation.outputs:
             if place in errors:

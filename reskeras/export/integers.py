@@ -14,7 +14,7 @@ from reskeras.errors import unknown
 from reskeras.evaluation.heads import SOFTMAX, Head
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.integer_arithmetic import Rounded, Watch, computed
-from reskeras.graph.integers import calibrated, from_pixels, integer_form, settled
+from reskeras.graph.integers import calibrated, from_pixels, input_steps, integer_form, settled
 from reskeras.graph.layers.quantisation import rounded_activations
 from reskeras.graph.weights import write
 from reskeras.plans import operations as op
@@ -58,9 +58,9 @@ class Integers:
         return computed(self.plan, self.weights, images.astype(np.float32), watch)
 
     @property
-    def roundings(self) -> list[op.Quantise]:
-        """The operations that round, in order."""
-        return [node for node in self.plan.ops() if isinstance(node, op.Quantise)]
+    def convolutions(self) -> list[tuple[op.Conv, np.float32]]:
+        """Those of integers, each with the step of its input."""
+        return input_steps(self.plan, self.weights)
 
 
 class IntegerInference(tf.Module):

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from reskeras.graph.layers.quantisation import BITS, LEAST, kernel_step
+from reskeras.graph.layers.quantisation import BITS, LEAST, kernel_step, whole_kernel
 from reskeras.plans import merges
 from reskeras.plans import operations as op
 from reskeras.plans.integers import Negate, Offset
@@ -141,7 +141,7 @@ def _conv(node: op.Conv, x: Rounded, weights: Weights) -> Rounded | np.ndarray:
     if not node.weight_bits:
         return _convolved(node, x.real, kernel) + weights[f"{node.name}/bias"]
     own = kernel_step(kernel, node.weight_bits)
-    whole = np.rint(kernel / own).astype(np.float32)
+    whole = whole_kernel(kernel, node.weight_bits)
     step = np.float32(x.step) * own
     bias = np.rint(weights[f"{node.name}/bias"] / step.astype(np.float64)).astype(np.float32)
     return Rounded(_convolved(node, x.values, whole) + bias, step, twice=node.weight_bits < BITS)

@@ -16,7 +16,6 @@ from reskeras.plans.integers import Negate, integer_plan, with_pixels
 from reskeras.plans.nodes import fold
 from reskeras.plans.plan import Plan
 
-TINY = 1e-30
 Weights = Mapping[str, np.ndarray]  # by canonical name
 
 
@@ -106,23 +105,31 @@ def calibrated(plan: Plan, weights: Weights, batches: Iterable[np.ndarray]) -> d
     }
 
 
-def settled(plan: Plan, weights: Weights) -> dict[str, np.ndarray]:
-    """`weights` with each bias rounded to what an integer runtime adds: whole multiples of the step of its input times
-    the step of its filter."""
-    left = dict(weights)
+def input_steps(plan: Plan, weights: Weights) -> list[tuple[op.Conv, np.float32]]:
+    """The convolutions of integers, each with the step of its input."""
+    found: list[tuple[op.Conv, np.float32]] = []
 
     def through(node: op.Op, step: np.float32) -> np.float32:
         if isinstance(node, op.Quantise):
             return range_of(node, weights)[0]
         if isinstance(node, op.Conv) and node.weight_bits:
-            kernel, bias = (f"{node.name}/{role}" for role in ("kernel", "bias"))
-            unit = np.float64(step) * kernel_step(weights[kernel], node.weight_bits)
-            left[bias] = (np.round(weights[bias] / np.maximum(unit, TINY)) * unit).astype(np.float32)
+            found.append((node, step))
         return step
 
     step = np.float32(1)
     for unit in plan.units:
         step = fold(unit.nodes, step, through, lambda fork, steps: steps[0])
+    return found
+
+
+def settled(plan: Plan, weights: Weights) -> dict[str, np.ndarray]:
+    """`weights` with each bias rounded to what an integer runtime adds: whole multiples of the step of its input times
+    the step of its filter."""
+    left = dict(weights)
+    for node, step in input_steps(plan, weights):
+        kernel, bias = (f"{node.name}/{role}" for role in ("kernel", "bias"))
+        unit = np.float64(step) * kernel_step(weights[kernel], node.weight_bits or BITS)
+        left[bias] = (np.round(weights[bias] / unit) * unit).astype(np.float32)
     return left
 
 

@@ -189,7 +189,8 @@ def _started(start: Start, model: TrainedModel, replicas: Replicas, feed: Feedin
     def fitted() -> Mapping[str, np.ndarray] | None:
         return start.fitted_weights(own, feed.sample(start.measures))
 
-    return dict(replicas.from_chief(fitted, packed, unpacked) or {})
+    shared: Mapping[str, np.ndarray] | None = replicas.from_chief(fitted, packed, unpacked)
+    return dict(shared or {})
 
 
 def _whiten(

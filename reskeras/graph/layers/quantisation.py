@@ -25,7 +25,7 @@ def rounded_in_its_range(x: tf.Tensor) -> tf.Tensor:
 
 
 def rounded_kernel(kernel: tf.Tensor, bits: int) -> tf.Tensor:
-    """`kernel` (rows, columns, inputs, filters) rounded to integers of `bits`, symmetric, with a step for each filter."""
+    """`kernel` (rows, columns, inputs, filters) as integers of `bits`, symmetric, with a step for each filter."""
     most = tf.stop_gradient(tf.maximum(tf.reduce_max(tf.abs(kernel), axis=(0, 1, 2)), LEAST))
     return tf.quantization.fake_quant_with_min_max_vars_per_channel(kernel, -most, most, bits, narrow_range=True)
 
@@ -34,6 +34,12 @@ def kernel_step(kernel: np.ndarray, bits: int) -> np.ndarray:
     """The step of the integers that `rounded_kernel` rounds to, float32 (filters,)."""
     most = np.maximum(np.abs(kernel).max(axis=(0, 1, 2)), np.float32(LEAST))
     return (most / np.float32(2 ** (bits - 1) - 1)).astype(np.float32)
+
+
+def whole_kernel(kernel: np.ndarray, bits: int) -> np.ndarray:
+    """The integers that `rounded_kernel` rounds to, as float32."""
+    rounded = rounded_kernel(tf.constant(kernel), bits).numpy()
+    return np.rint(rounded / kernel_step(kernel, bits)).astype(np.float32)
 
 
 def integer_convolution(x: tf.Tensor, kernel: tf.Tensor, stride: tuple[int, int], padding: str, bits: int) -> tf.Tensor:
