@@ -77,6 +77,7 @@ def echo_proofs(proofs: Sequence[Proof]) -> None:
             for proof in proofs
         ],
     )
+    _echo_integers(proofs)
     _echo_trials(proofs)
     if any(proof.timings for proof in proofs):
         echo()
@@ -97,6 +98,16 @@ def echo_proofs(proofs: Sequence[Proof]) -> None:
             for proof in proofs
         ]
     )
+
+
+def _echo_integers(proofs: Sequence[Proof]) -> None:
+    """Print how integer artefacts compare with the exact arithmetic of integers."""
+    found = [(proof.kind, proof.integers.figures) for proof in proofs if proof.integers]
+    if found:
+        echo()
+        titles = list(found[0][1])
+        columns = [Column("compared with exact integers"), *(Column(title, right=True) for title in titles)]
+        table(columns, [(kind, *figures.values()) for kind, figures in found])
 
 
 def _echo_trials(proofs: Sequence[Proof]) -> None:

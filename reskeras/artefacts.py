@@ -52,7 +52,7 @@ def _of(task: str, *artefacts: Artefact) -> list[Artefact]:
 
 LITE = Artefact("tflite", "", FILE, "float32", batched=True)
 HALF = replace(LITE, kind="tflite-float16", help="")
-QUANTISED = [replace(HALF, kind=f"tflite-{kind}") for kind in ("dynamic", "int8", "int8-io", "int16x8")]
+QUANTISED = [replace(HALF, kind=f"tflite-{kind}") for kind in ("dynamic", "int8", "int8-io", "int8-w4", "int16x8")]
 ONNX = Artefact("onnx", "", FILE, "float32", ("onnx", "tf2onnx", "onnxruntime"), "onnx", batched=True)
 OPENVINO = Artefact("openvino", "", FILE, "float32", ("onnx", "tf2onnx", "openvino"), "openvino", batched=True)
 OF_CLASSIFIERS = [

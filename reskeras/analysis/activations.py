@@ -13,13 +13,13 @@ from reskeras.analysis.responses import Response, taps
 from reskeras.analysis.tapped import (
     RESIDUAL,
     SHORTCUT,
-    as_tensors,
     batch_signature,
     residual_fork,
     run,
     told_right,
     without_residual,
 )
+from reskeras.graph.watched import as_tensors
 from reskeras.plans.merges import ADD
 from reskeras.plans.nodes import Fork, weighted_layers
 from reskeras.plans.plan import Plan, Unit

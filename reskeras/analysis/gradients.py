@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from reskeras.analysis.tapped import as_tensors, batch_signature, run
+from reskeras.analysis.tapped import batch_signature, run
+from reskeras.graph.watched import as_tensors
 from reskeras.plans.nodes import sequence_ops
 from reskeras.plans.plan import Plan, Unit
 

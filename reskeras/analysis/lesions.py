@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from reskeras.analysis.tapped import as_tensors, batch_signature, removable, run, told_right
+from reskeras.analysis.tapped import batch_signature, removable, run, told_right
 from reskeras.graph.functions import Weights
 from reskeras.graph.spread import inference_devices, spread
+from reskeras.graph.watched import as_tensors
 from reskeras.plans.nodes import sequence_ops
 from reskeras.plans.plan import Plan, Unit
 

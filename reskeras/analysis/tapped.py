@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from reskeras.graph.functions import UnitTensors, Watch, Weights, execute, merged
-from reskeras.plans import operations as op
+from reskeras.graph.watched import no_draw
 from reskeras.plans.nodes import Fork
 from reskeras.plans.plan import Plan, Unit
 
 SHORTCUT, RESIDUAL = 0, 1  # branches of a residual fork
-
-
-def as_tensors(weights: Mapping[str, np.ndarray]) -> Weights:
-    """Weights by canonical name, such as `stage1_unit1_conv1/kernel`, as `execute` takes them."""
-    return {
-        (operation, role): tf.constant(value)
-        for name, value in weights.items()
-        for operation, _, role in [name.rpartition("/")]
-    }
 
 
 def batch_signature(plan: Plan, labels: tf.Tensor) -> list[tf.TensorSpec]:
@@ -83,7 +72,7 @@ def run(
             weights,
             training=False,
             learns=batch_statistics,
-            draw=_no_draw,
+            draw=no_draw,
             watch=_watching(residual_fork(unit), watch, keep),
         )
         made = execute(unit.nodes, x, tensors)
@@ -103,7 +92,3 @@ def _watching(fork: Fork | None, watch: Watch | None, keep: tf.Tensor | None) ->
         return watch(node, parts, made) if watch else made
 
     return watching
-
-
-def _no_draw(node: op.Dropout) -> tuple[tf.Tensor, tf.Tensor]:
-    raise AssertionError(f"{node.name} draws in training only")

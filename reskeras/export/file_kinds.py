@@ -20,7 +20,7 @@ from reskeras.export.lite_metadata import tensors_of
 from reskeras.export.portable import ONNX, OPENVINO, write_onnx, write_openvino
 from reskeras.export.proof import Proof, Trial
 from reskeras.export.runtimes import open_model
-from reskeras.export.serving import Servable
+from reskeras.export.serving import Convertible
 from reskeras.export.usage import Usage
 from reskeras.files import move, remove, write_json, write_text
 
@@ -47,7 +47,7 @@ class FileExporter(Exporter):
         """The sample, or its first `count` images, as artefacts take it, by name."""
 
     @abstractmethod
-    def module(self, kind: str) -> Servable:
+    def module(self, kind: str) -> Convertible:
         """What the artefact computes, for the exporter's batch."""
 
     @abstractmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 from reskeras.export.aside import answers_aside
 from reskeras.export.integers import Integers
 from reskeras.export.lite_graph import CONVOLUTIONS, LiteGraph
+from reskeras.export.proof import IntegerProof, Operation
 from reskeras.export.usage import IMAGES
 from reskeras.files import scratch, write_bytes
 from reskeras.graph.integer_arithmetic import Rounded
@@ -24,58 +24,6 @@ CHUNK = 50
 LIKE = 1e-5  # relative difference of steps that are the same number
 AT_THE_ENDS = {"QUANTIZE", "DEQUANTIZE"}  # operations between integers and the pixels and answers
 OF_KEPT = {*AT_THE_ENDS, *CONVOLUTIONS, "NEG", "RELU"}
-
-
-@dataclass(frozen=True)
-class Operation:
-    """An operation alone, on what the artefact gave it: the share of its results that equal those of the exact
-    arithmetic, and by how many `steps` the farthest differs."""
-
-    name: str
-    equal: float
-    steps: float
-
-
-@dataclass(frozen=True)
-class IntegerProof:
-    """An integer artefact compared with the exact arithmetic of the network's integer form.
-
-    `equal`: the share of logits that are the same integer; `steps`: by how many the farthest differs; `top`: the share
-    of images with the same top class. `floats`: operations that compute in float32 and should not; `changed`: layers
-    whose constants are not those of the network. `worst` is the operation that differs most by itself. `bits` are those
-    of the weights.
-    """
-
-    bits: int
-    equal: float
-    steps: float
-    top: float
-    floats: tuple[str, ...]
-    changed: tuple[str, ...]
-    worst: Operation
-
-    @property
-    def criteria(self) -> dict[str, tuple[bool, str]]:
-        """Whether each criterion is met, and what is found, in words."""
-        most, least = (3, 0.995) if self.bits == BITS else (8, 0.99)
-        return {
-            "floats": (not self.floats, f"operations in float32: {', '.join(self.floats)}"),
-            "constants": (not self.changed, f"other weights than the network in {', '.join(self.changed[:3])}"),
-            "operations": (self.worst.steps <= 1, f"{self.worst.name} differs by {self.worst.steps:.3g} steps"),
-            "equal": (self.equal >= 0.85, f"{self.equal:.2%} of logits as computed in integers, less than 85%"),
-            "steps": (self.steps <= most, f"a logit that differs by {self.steps:.3g} steps, more than {most}"),
-            "top": (self.top >= least, f"an agreement of {self.top:.2%} with the integer form, less than {least:.1%}"),
-        }
-
-    @property
-    def holds(self) -> bool:
-        """Whether the artefact computes what the integer form does."""
-        return not self.objections
-
-    @property
-    def objections(self) -> list[str]:
-        """What speaks against it, in words."""
-        return [found for met, found in self.criteria.values() if not met]
 
 
 def prove_integers(path: Path, integers: Integers, images: np.ndarray, logits: np.ndarray, bits: int) -> IntegerProof:
@@ -111,16 +59,15 @@ def _changed(graph: LiteGraph, integers: Integers) -> Iterable[str]:
     stored = []
     for name, each in graph.operations:
         if name in CONVOLUTIONS and graph.type_of(each.inputs[1]) in ("int8", "int4"):
-            bias = int(each.inputs[2]) if len(each.inputs) > 2 else -1
-            kernel = graph.constant(int(each.inputs[1]))
+            place = int(each.inputs[2]) if len(each.inputs) > 2 else -1
+            weights = graph.constant(int(each.inputs[1]))
             steps = np.asarray(graph.tensors[each.inputs[1]].quantization.scale)
-            stored.append((kernel, np.zeros(len(steps), np.int32) if bias < 0 else graph.constant(bias), steps))
+            stored.append((weights, np.zeros(len(steps), np.int32) if place < 0 else graph.constant(place), steps))
     for node, step in integers.convolutions:
         kernel, bias = (integers.weights[f"{node.name}/{role}"] for role in ("kernel", "bias"))
         own, bits = kernel_step(kernel, node.weight_bits or BITS), node.weight_bits or BITS
-        whole = whole_kernel(kernel, bits).transpose(3, 0, 1, 2)
-        if 1 < node.groups == node.filters:
-            whole = whole.transpose(3, 1, 2, 0)
+        depthwise = 1 < node.groups == node.filters
+        whole = whole_kernel(kernel, bits).transpose(*((2, 0, 1, 3) if depthwise else (3, 0, 1, 2)))
         added = np.rint(bias / (np.float64(step) * own))
         if not any(
             each.shape == whole.shape
@@ -143,8 +90,12 @@ def _operations(graph: LiteGraph, integers: Integers, images: np.ndarray) -> lis
         answers = answers_aside(whole, {IMAGES: few}, chunk=len(few)).values
     told = []
     for place in places:
-        scale, zero = (graph.tensors[place].quantization.scale[0], graph.tensors[place].quantization.zeroPoint[0])
-        told.append((np.float32(scale), int(zero), np.rint(answers[str(place)] / np.float32(scale))))
+        scale, zero = graph.range_of(place)
+        told.append((scale, zero, np.rint(answers[str(place)] / scale)))
+    for place in graph.inputs:
+        if graph.type_of(place) == "int8":
+            scale, zero = graph.range_of(place)
+            told.append((scale, zero, np.rint(few / scale)))
     found: list[Operation] = []
 
     def watch(node: op.Quantise, made: Rounded) -> Rounded:

@@ -13,7 +13,7 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import unknown
 from reskeras.evaluation.heads import SOFTMAX, Head
 from reskeras.graph.compile import compile_plan
-from reskeras.graph.integer_arithmetic import Rounded, Watch, computed
+from reskeras.graph.integer_arithmetic import Rounded, Watch, computed, range_of
 from reskeras.graph.integers import calibrated, from_pixels, input_steps, integer_form, settled
 from reskeras.graph.layers.quantisation import rounded_activations
 from reskeras.graph.weights import write
@@ -53,9 +53,19 @@ class Integers:
         batches = (images[start : start + BATCH].astype(np.float32) for start in range(0, len(images), BATCH))
         return cls(made, settled(made, calibrated(made, weights, batches)))
 
+    @classmethod
+    def trained(cls, plan: Plan, weights: Mapping[str, np.ndarray], preprocessing: Preprocessing) -> Integers:
+        """Of a network that was trained in its integer form, with the ranges that it has."""
+        made, weights = from_pixels(plan, weights, preprocessing.mean, preprocessing.std)
+        return cls(made, settled(made, weights))
+
     def logits(self, images: np.ndarray, watch: Watch | None = None) -> Rounded:
         """Exact logits, in whole steps, of raw images; `watch` sees what is rounded on the way."""
         return computed(self.plan, self.weights, images.astype(np.float32), watch)
+
+    def step(self, node: op.Quantise) -> float:
+        """The step of a rounding."""
+        return float(range_of(node, self.weights)[0])
 
     @property
     def convolutions(self) -> list[tuple[op.Conv, np.float32]]:
@@ -66,9 +76,10 @@ class Integers:
 class IntegerInference(tf.Module):
     """The graph of `integers` that rounds in float32, for converters: float32 pixels to logits and probabilities."""
 
-    def __init__(self, integers: Integers, classes: Sequence[str], head: Head = SOFTMAX):
+    def __init__(self, integers: Integers, classes: Sequence[str], head: Head = SOFTMAX, batch: int | None = None):
         super().__init__()
-        self.classes, self.head, self.size = tuple(classes), head, integers.plan.input_shape
+        self.classes, self.head = tuple(classes), head
+        self.images = tf.TensorSpec([batch, *integers.plan.input_shape], tf.float32, name="images")
         network = compile_plan(integers.plan, "inference")
         write(network, dict(integers.weights))
         self.network = lambda images: network(images, training=False)
@@ -81,5 +92,4 @@ class IntegerInference(tf.Module):
 
     def signatures(self, names: Sequence[str] = ()) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The one signature that is converted."""
-        images = tf.TensorSpec([None, *self.size], tf.float32, name="images")
-        return {"serving_default": tf.function(self.__call__).get_concrete_function(images)}
+        return {"serving_default": tf.function(self.__call__).get_concrete_function(self.images)}

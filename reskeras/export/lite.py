@@ -1,9 +1,9 @@
-"""LiteRT (`.tflite`) models of six kinds, converted by TensorFlow's converter and run by ai-edge-litert."""
+"""LiteRT (`.tflite`) models of seven kinds, converted by TensorFlow's converter and run by ai-edge-litert."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from reskeras.errors import ReskerasError, failure
 from reskeras.evaluation.difference import TOLERANCE
 from reskeras.export.lite_metadata import with_metadata
 from reskeras.export.proof import DIFFERENCE, DISAGREEMENT
-from reskeras.export.serving import Servable, save
+from reskeras.export.serving import Convertible, save
 from reskeras.export.usage import signature_of
 from reskeras.files import scratch, write_bytes
 
@@ -31,7 +31,8 @@ class LiteKind:
     """How one kind of `.tflite` is converted, and the `measure` and `tolerance` that it is verified by.
 
     weights: their stored type. activations: the type of activations; where it is not float32, their ranges are
-    calibrated on images. io: the type of pixels and logits.
+    calibrated on images. io: the type of pixels and logits. Those with 8-bit activations are converted from the
+    network's integer form, whose kernels have so many `bits`.
     """
 
     tolerance: float
@@ -39,6 +40,7 @@ class LiteKind:
     weights: str = "float32"
     activations: str = "float32"
     io: str = "float32"
+    bits: int | None = None
 
     @property
     def measured(self) -> bool:
@@ -50,8 +52,9 @@ LITE_KINDS = {
     "float32": LiteKind(TOLERANCE, DIFFERENCE),
     "float16": LiteKind(1e-2, DIFFERENCE, weights="float16"),
     "dynamic": LiteKind(0.02, weights="int8"),
-    "int8": LiteKind(0.05, weights="int8", activations="int8"),
-    "int8-io": LiteKind(0.05, weights="int8", activations="int8", io="int8"),
+    "int8": LiteKind(0.05, weights="int8", activations="int8", bits=8),
+    "int8-io": LiteKind(0.05, weights="int8", activations="int8", io="int8", bits=8),
+    "int8-w4": LiteKind(0.1, weights="int4", activations="int8", bits=4),
     "int16x8": LiteKind(0.02, weights="int8", activations="int16"),
 }
 
@@ -71,12 +74,8 @@ def converter_of(
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if kind.weights == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if kind.measured:
-        converter.target_spec.supported_ops = [
-            Ops.TFLITE_BUILTINS_INT8
-            if kind.activations == "int8"
-            else Ops.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
-        ]
+    if kind.measured and not kind.bits:
+        converter.target_spec.supported_ops = [Ops.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
         converter.representative_dataset = lambda: _batches([] if images is None else images, batch)
     if kind.io == "int8":
         converter.inference_input_type = converter.inference_output_type = tf.int8
@@ -97,11 +96,10 @@ def lite_kind(kind: str) -> str:
 
 
 def write_lite_model(
-    inference: Servable,
+    inference: Convertible,
     path: Path,
     kind: str = "float32",
     images: np.ndarray | None = None,
-    convert: Callable[[Path, LiteKind, np.ndarray | None], bytes] | None = None,
     what: str = "Image classifier",
 ) -> Path:
     """Write `path`, a `.tflite` of `kind` with builtin ops only.
@@ -110,7 +108,7 @@ def write_lite_model(
     layer, when an operation has no builtin; status 2 when a kind needs images and there are none.
     """
     how = LITE_KINDS[kind]
-    if how.measured and (images is None or not len(images)):
+    if how.measured and not how.bits and (images is None or not len(images)):
         raise ReskerasError(f"export: tflite: {kind} is calibrated on representative images, but there are none")
     functions = inference.signatures(["serving_default"])
     size = signature_of(functions["serving_default"])[0][0].shape[0]
@@ -118,11 +116,7 @@ def write_lite_model(
         saved = save(inference, folder, functions)
         try:
             with stderr_aside():
-                content = (
-                    convert(saved, how, images)
-                    if convert
-                    else converter_of(saved, how, images, None if size < 0 else size).convert()
-                )
+                content = converter_of(saved, how, images, None if size < 0 else size).convert()
         except ConverterError as error:
             raise failure(f"export: tflite: {_cause(str(error))}") from error
     write_bytes(path, with_metadata(content, path.stem, f"{what}, {kind}; made by reskeras.", inference.classes))

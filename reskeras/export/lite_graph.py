@@ -41,6 +41,16 @@ class LiteGraph:
         numbers = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in codes]
         return [(NAMES[numbers[each.opcodeIndex]], each) for each in self.model.subgraphs[0].operators]
 
+    @property
+    def inputs(self) -> list[int]:
+        """The places of what it takes."""
+        return [int(place) for place in self.model.subgraphs[0].inputs]
+
+    def range_of(self, place: int) -> tuple[np.float32, int]:
+        """The step of a quantised tensor, and the integer that stands for zero."""
+        quantised = self.tensors[place].quantization
+        return np.float32(quantised.scale[0]), int(quantised.zeroPoint[0])
+
     def type_of(self, place: int) -> str:
         """The type of a tensor's numbers: `int8`."""
         return TYPES[self.tensors[place].type]

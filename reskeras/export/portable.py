@@ -8,7 +8,7 @@ from typing import Any
 
 from reskeras.export import converters
 from reskeras.export.aside import run_aside
-from reskeras.export.serving import Servable, save
+from reskeras.export.serving import Convertible, save
 from reskeras.export.usage import Usage, metadata_of, signature_of
 from reskeras.files import make_folder, scratch
 from reskeras.strict_json import to_json
@@ -17,7 +17,7 @@ CONVERTED_WITHIN = 1200.0  # seconds; a network of 200 layers takes one minute
 ONNX, OPENVINO = "onnx", "openvino"
 
 
-def write_onnx(module: Servable, path: Path, usage: Usage, what: str, kind: str = ONNX) -> dict[str, Any]:
+def write_onnx(module: Convertible, path: Path, usage: Usage, what: str, kind: str = ONNX) -> dict[str, Any]:
     """Write `path`, an ONNX file that computes what `module` does; returns the facts that its metadata say.
 
     Raises `Crash` where tf2onnx does not make one.
@@ -34,7 +34,7 @@ def write_onnx(module: Servable, path: Path, usage: Usage, what: str, kind: str 
     return facts
 
 
-def write_openvino(module: Servable, path: Path, usage: Usage, what: str) -> dict[str, Any]:
+def write_openvino(module: Convertible, path: Path, usage: Usage, what: str) -> dict[str, Any]:
     """Write `path`, an .xml, and the .bin beside it, as `write_onnx`; by way of ONNX, because OpenVINO's conversion of
     a detector's SavedModel computes something else without a word (2026.4)."""
     with scratch() as folder:

@@ -61,20 +61,86 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Operation:
+    """An operation alone, on what the artefact gave it: the share of its results that equal those of the exact
+    arithmetic, and by how many `steps` the farthest differs."""
+
+    name: str
+    equal: float
+    steps: float
+
+
+@dataclass(frozen=True)
+class IntegerProof:
+    """An integer artefact compared with the exact arithmetic of the network's integer form.
+
+    `equal`: the share of logits that are the same integer; `steps`: by how many the farthest differs; `top`: the share
+    of images with the same top class. `floats`: operations that compute in float32 and should not; `changed`: layers
+    whose constants are not those of the network. `worst` is the operation that differs most by itself. `bits` are those
+    of the weights.
+    """
+
+    bits: int
+    equal: float
+    steps: float
+    top: float
+    floats: tuple[str, ...]
+    changed: tuple[str, ...]
+    worst: Operation
+
+    @property
+    def criteria(self) -> dict[str, tuple[bool, str]]:
+        """Whether each criterion is met, and what is found, in words."""
+        most, least = (3, 0.995) if self.bits == 8 else (8, 0.99)
+        return {
+            "floats": (not self.floats, f"operations in float32: {', '.join(self.floats)}"),
+            "constants": (not self.changed, f"other weights than the network in {', '.join(self.changed[:3])}"),
+            "operations": (self.worst.steps <= 1, f"{self.worst.name} differs by {self.worst.steps:.3g} steps"),
+            "equal": (self.equal >= 0.85, f"{self.equal:.2%} of logits as computed in integers, less than 85%"),
+            "steps": (self.steps <= most, f"a logit that differs by {self.steps:.3g} steps, more than {most}"),
+            "top": (self.top >= least, f"an agreement of {self.top:.2%} with the integer form, less than {least:.1%}"),
+        }
+
+    @property
+    def figures(self) -> dict[str, str]:
+        """The figures by what they are called in tables."""
+        worst = self.worst
+        return {
+            "constants": "changed" if self.changed else "equal",
+            "float operations": f"{len(self.floats)}",
+            "operations alone": f"{worst.equal:.3%}, {worst.steps:g} steps ({worst.name})",
+            "equal logits": f"{self.equal:.2%}",
+            "farthest": f"{self.steps:g} steps",
+            "top class": f"{self.top:.2%}",
+        }
+
+    @property
+    def holds(self) -> bool:
+        """Whether the artefact computes what the integer form does."""
+        return not self.objections
+
+    @property
+    def objections(self) -> list[str]:
+        """What speaks against it, in words."""
+        return [found for met, found in self.criteria.values() if not met]
+
+
+@dataclass(frozen=True)
 class Proof:
     """An artefact compared with the Keras model on `images` real images.
 
-    `difference` is the largest difference of logits, see `proven_difference`; `agreement` the share of images with the
-    same top class; accuracies are top-1, as `accuracy_of` says; for multi-label images see `prove_labels`, for
-    detectors `detection_proof.py`. `timings` are from this machine. What is compared with the tolerance is `measure`:
-    the difference, or for integer arithmetic, which saturates beyond its calibrated ranges, the `disagreement`, 1 -
-    agreement; and the agreement must be at least `least_agreement`. `keras_noise` is how much Keras' own outputs
-    differ, in the terms of `difference`, when images are evaluated one at a time; it is measured when a proof fails: of
-    a network that amplifies rounding errors so much, as a deep untrained one may, no artefact can agree better. `crash`
-    says why an artefact could not be made or run at all. `against` describes the network of another library in which
-    exported weights were verified. `batch` is how many images the artefact takes at a time, None for any number;
-    `trials` are runs in other precisions. `model` is the digest of the model that it was made of, "" in older reports,
-    and it is `stale` if the run has another one by now.
+    `difference` is the largest difference of logits, see `proven_difference`; `agreement` the share of images with
+    the same top class; accuracies are top-1, as `accuracy_of` says; for multi-label images see `prove_labels`, for
+    detectors `detection_proof.py`. `timings` are from this machine. What is compared with the tolerance is
+    `measure`: the difference, or for integer arithmetic, which saturates beyond its calibrated ranges, the
+    `disagreement`, 1 - agreement; and the agreement must be at least `least_agreement`. `keras_noise` is how much
+    Keras' own outputs differ, in the terms of `difference`, when images are evaluated one at a time; it is measured
+    when a proof fails: of a network that amplifies rounding errors so much, as a deep untrained one may, no
+    artefact can agree better. `crash` says why an artefact could not be made or run at all. `against` describes the
+    network of another library in which exported weights were verified. `batch` is how many images the artefact
+    takes at a time, None for any number; `trials` are runs in other precisions, `integers` the comparison of
+    integer kinds with exact arithmetic. `model` is the digest of the model that it was made of, "" in older
+    reports, and it is `stale` if the run has another one by now.
     """
 
     kind: str
@@ -95,6 +161,7 @@ class Proof:
     against: str | None = None
     batch: int | None = None
     trials: tuple[Trial, ...] = ()
+    integers: IntegerProof | None = None
     model: str = ""
     stale: bool = False
 
@@ -118,6 +185,7 @@ class Proof:
     def holds(self) -> bool:
         """Whether the artefact is equivalent to the model, within tolerance."""
         own = self.measured <= self.tolerance and self.agreement >= self.least_agreement
+        own = own and (self.integers is None or self.integers.holds)
         return own and all(trial.holds for trial in self.trials if trial.bound)
 
     @property
@@ -147,6 +215,7 @@ class Proof:
             if self.agreement < self.least_agreement
             else []
         )
+        found += self.integers.objections if self.integers else []
         found += [trial.objection for trial in self.trials if trial.bound and not trial.holds]
         return f"{self.path} has {' and '.join(found)}{noise}"
 

@@ -17,14 +17,18 @@ SIGNATURES = ("serving_default", "bytes", "features")
 WARMUP_FILE = "tf_serving_warmup_requests"
 
 
-class Servable(Protocol):
-    """A tf.Module that can be served: its class names, signatures and example requests."""
+class Convertible(Protocol):
+    """A tf.Module that can be converted to an artefact: its class names and signatures."""
 
     classes: tuple[str, ...]
 
     # not a property: saving reads every attribute of a tf.Module, which would trace the functions again
     def signatures(self, names: Sequence[str] = SIGNATURES) -> Mapping[str, tf.types.experimental.ConcreteFunction]:
-        """The functions to serve, restricted to `names`."""
+        """The functions, restricted to `names`."""
+
+
+class Servable(Convertible, Protocol):
+    """One that can be served: it has example requests, too."""
 
     def example(self, batch: int) -> Mapping[str, Mapping[str, tensor_pb2.TensorProto]]:
         """A request of `batch` images to each signature."""
@@ -48,7 +52,7 @@ def write_saved_model(
     return target
 
 
-def save(inference: Servable, folder: Path, functions: Mapping[str, tf.types.experimental.ConcreteFunction]) -> Path:
+def save(inference: Convertible, folder: Path, functions: Mapping[str, tf.types.experimental.ConcreteFunction]) -> Path:
     """Write a SavedModel with these signatures below `folder`; class names are an asset, one per line."""
     target, names = folder / "saved_model", folder / "assets" / "classes.txt"
     write_text(names, "\n".join(inference.classes) + "\n")

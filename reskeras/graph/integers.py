@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.graph.fold import affine, merge
-from reskeras.graph.functions import UnitTensors, execute
 from reskeras.graph.integer_arithmetic import range_of
 from reskeras.graph.layers.quantisation import BITS, kernel_step
+from reskeras.graph.watched import as_tensors, run_watched
 from reskeras.plans import operations as op
 from reskeras.plans.integers import Negate, integer_plan, with_pixels
 from reskeras.plans.nodes import fold
@@ -73,11 +73,7 @@ def calibrated(plan: Plan, weights: Weights, batches: Iterable[np.ndarray]) -> d
     """`weights` with the ranges of everything that is rounded: the least and the most over `batches` of normalised
     images (n, height, width, channels), and zero."""
     names = [node.name for node in plan.ops() if isinstance(node, op.Quantise) and node.held]
-    tensors = {
-        (operation, role): tf.constant(value)
-        for name, value in weights.items()
-        for operation, _, role in [name.rpartition("/")]
-    }
+    tensors = as_tensors(weights)
 
     @tf.function(input_signature=[tf.TensorSpec([None, *plan.input_shape], tf.float32)])
     def ends(x: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -90,8 +86,7 @@ def calibrated(plan: Plan, weights: Weights, batches: Iterable[np.ndarray]) -> d
                 found[node.name] = tf.stack([tf.reduce_min(parts[0]), tf.reduce_max(parts[0])])
             return parts[0]  # as if nothing were rounded
 
-        for unit in plan.units:
-            x = execute(unit.nodes, x, UnitTensors(tensors, training=False, learns=False, draw=_no_draw, watch=watch))
+        run_watched(plan, tensors, x, watch)
         return found
 
     ranges = np.zeros((len(names), 2), np.float32)
@@ -131,7 +126,3 @@ def settled(plan: Plan, weights: Weights) -> dict[str, np.ndarray]:
         unit = np.float64(step) * kernel_step(weights[kernel], node.weight_bits or BITS)
         left[bias] = (np.round(weights[bias] / unit) * unit).astype(np.float32)
     return left
-
-
-def _no_draw(node: op.Dropout) -> tuple[tf.Tensor, tf.Tensor]:
-    raise AssertionError(f"{node.name} is not in an integer form")

@@ -53,7 +53,25 @@ def exports_of(proofs: Mapping[str, Sequence[Proof]]) -> list[Table]:
                 ]
             )
     caption = "Each artefact compared with the Keras model on the same images, and timed on the machine that made it."
-    return [Table("Exports", columns, rows, caption), *_trials_of(proofs)] if rows else []
+    return [Table("Exports", columns, rows, caption), *_integers_of(proofs), *_trials_of(proofs)] if rows else []
+
+
+def _integers_of(proofs: Mapping[str, Sequence[Proof]]) -> list[Table]:
+    """The table of integer artefacts beside exact arithmetic, by name of the run; empty without any."""
+    found = [
+        (proof.kind, name, proof.integers.figures)
+        for name, known in proofs.items()
+        for proof in known
+        if proof.integers
+    ]
+    if not found:
+        return []
+    rows = [[kind, name, *figures.values()] for kind, name, figures in found]
+    caption = (
+        "What integer artefacts compute, compared with the same arithmetic done exactly: their constants, each "
+        "operation on the artefact's own inputs (the worst), and the logits of all images, in steps of the last integer."
+    )
+    return [Table("Integer arithmetic", ["artefact", "run", *found[0][2]], rows, caption)]
 
 
 def _trials_of(proofs: Mapping[str, Sequence[Proof]]) -> list[Table]:

@@ -12,7 +12,8 @@ from reskeras.analysis.activations import survey
 from reskeras.analysis.gradients import gradients
 from reskeras.analysis.lesions import REMOVED, SWAPPED, exchanged, lesions, spaced, swappable
 from reskeras.analysis.responses import AFTER_BN, AFTER_CONV, taps
-from reskeras.analysis.tapped import as_tensors, removable, run
+from reskeras.analysis.tapped import removable, run
+from reskeras.graph.watched import as_tensors
 from reskeras.graph.weights import read
 from reskeras.machine import memory
 from tests.graph.by_hand import randomised

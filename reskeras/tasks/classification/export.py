@@ -13,6 +13,7 @@ import numpy as np
 
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source, Split
+from reskeras.errors import ReskerasError
 from reskeras.evaluation.difference import TOLERANCE, relative_difference
 from reskeras.evaluation.heads import SOFTMAX, Head
 from reskeras.evaluation.views import forward
@@ -20,16 +21,19 @@ from reskeras.export.aside import Answers
 from reskeras.export.exporter import NOISE_SAMPLE, Written, check_place, size_of
 from reskeras.export.file_kinds import FileExporter
 from reskeras.export.inference import Inference
+from reskeras.export.integer_proof import prove_integers
+from reskeras.export.integers import IntegerInference, Integers
 from reskeras.export.lite import LITE, LITE_KINDS, lite_kind, write_lite_model
 from reskeras.export.proof import DIFFERENCE, Proof, prove
-from reskeras.export.quantisation_noise import LayerNoise, check_debugged, explain, keeping_float
+from reskeras.export.quantisation_noise import LayerNoise, explain
 from reskeras.export.samples import REPRESENTATIVE, images_of_each_class
-from reskeras.export.serving import SavedModel, publish, write_saved_model
+from reskeras.export.serving import Convertible, SavedModel, publish, write_saved_model
 from reskeras.export.usage import IMAGES, Usage
-from reskeras.files import move, remove, scratch
+from reskeras.files import move, remove
 from reskeras.graph.load import load_model
 from reskeras.graph.weights import read
 from reskeras.networks.any_network import AnyNetwork
+from reskeras.plans.integers import KERNEL_BITS
 from reskeras.porting.back import KINDS as WEIGHT_KINDS
 from reskeras.porting.back import write_weights
 from reskeras.porting.fitted import TrainedNetwork
@@ -113,7 +117,11 @@ class ClassifierExporter(FileExporter):
 
     def proof_of(self, kind: str, path: Path, answers: Answers) -> Proof:
         """As any exporter of files."""
-        return self.proof(kind, path, answers.values["logits"], *_criterion(kind))
+        logits = answers.values["logits"]
+        proof = self.proof(kind, path, logits, *_criterion(kind))
+        if bits := kernel_bits(kind):
+            proof = replace(proof, integers=prove_integers(path, self.integers(bits), self.sample[0], logits, bits))
+        return proof
 
     def nothing(self, kind: str, path: Path) -> Proof:
         """As any exporter of files."""
@@ -130,25 +138,28 @@ class ClassifierExporter(FileExporter):
             self.spec.lower(), self.model, preprocessing, self.classes, pixels, guarded=guarded, head=head, batch=batch
         )
 
-    def module(self, kind: str) -> Inference:
+    def module(self, kind: str) -> Convertible:
         """As any exporter of files; a `.tflite` takes float32."""
+        if bits := kernel_bits(kind):
+            return IntegerInference(self.integers(bits), self.classes, self.head, self.batch)
         return self.inference("float32" if kind.startswith(LITE) else self.pixels, guarded=False, batch=self.batch)
 
     def write_lite(self, kind: str, path: Path) -> None:
         """As any exporter of files; calibrated, and with layers kept in float, where that is asked for."""
-        lite, inference = lite_kind(kind), self.module(kind)
-        if not self.keep_float:  # of kinds that are calibrated, see `check_debugged`
-            write_lite_model(inference, path, lite, self.measured_on(lite), what=self.what)
-            return
-        images = self.representatives()
-        write_lite_model(
-            inference,
-            path,
-            lite,
-            images,
-            lambda saved, *_: keeping_float(inference, saved, lite, images, self.keep_float),
-            self.what,
-        )
+        lite = lite_kind(kind)
+        measured = LITE_KINDS[lite].measured and not LITE_KINDS[lite].bits
+        write_lite_model(self.module(kind), path, lite, self.representatives if measured else None, self.what)
+
+    def integers(self, bits: int) -> Integers:
+        """The network in its integer form, with kernels of `bits`."""
+        if bits not in self._forms:
+            plan, weights = self.spec.lower(), read(self.model)
+            if self.spec.quantise:
+                self._forms[bits] = Integers.trained(plan, weights, self.preprocessing)
+            else:
+                images = self.representatives
+                self._forms[bits] = Integers.of(plan, weights, self.preprocessing, images, bits, self.keep_float)
+        return self._forms[bits]
 
     @property
     def usage(self) -> Usage:
@@ -163,22 +174,18 @@ class ClassifierExporter(FileExporter):
             self.classes,
         )
 
-    def measured_on(self, lite: str) -> np.ndarray | None:
-        """The training images that a kind is calibrated on; None for kinds without calibration."""
-        return self.representatives() if LITE_KINDS[lite].measured else None
+    @cached_property
+    def _forms(self) -> dict[int, Integers]:
+        return {}
 
+    @cached_property
     def representatives(self) -> np.ndarray:
         """The training images for calibration, of each class alike."""
         return images_of_each_class(self.source.training_images("to"), self.preprocessing, self.representative)[0]
 
     def explain(self, kind: str) -> list[LayerNoise]:
         """Quantisation noise of each layer of an int8 kind, noisiest first."""
-        lite = lite_kind(kind)
-        check_debugged(lite)
-        inference = self.inference("float32", guarded=False)
-        with scratch() as folder:
-            saved = write_saved_model(inference, folder, batches=(), signatures=["serving_default"])
-            return explain(inference, saved, lite, self.representatives())
+        return explain(self.integers(bits_of(kind, "explain")), self.representatives)
 
 
 def write_served(exporter: ClassifierExporter, kind: str, place: Path) -> Written:
@@ -206,6 +213,34 @@ def write_foreign(exporter: ClassifierExporter, kind: str, place: Path) -> Writt
         return move(path, final)
 
     return Written(path, replace(proof, against=against), publish_foreign)
+
+
+def kernel_bits(kind: str) -> int | None:
+    """The bits of an integer kind's kernels; None for others."""
+    return LITE_KINDS[lite_kind(kind)].bits if lite_kind(kind) in LITE_KINDS else None
+
+
+def bits_of(kind: str, field: str) -> int:
+    """Those of `kind`; ReskerasError (status 2), of `field`, where that is not of integers."""
+    if bits := kernel_bits(kind):
+        return bits
+    known = ", ".join(f"{LITE}-{name}" for name, each in LITE_KINDS.items() if each.bits)
+    raise ReskerasError(f"{field}: {kind} is not one of {known}")
+
+
+def check_integer_kinds(kinds: Sequence[str], quantised: str | None, keep_float: Sequence[str]) -> None:
+    """ReskerasError (status 2) for kinds that a network trained on `quantised` integers does not have, and for layers
+    to keep in float32 where kinds are not of integers, or the network is."""
+    for kind in kinds:
+        if quantised and kernel_bits(kind) != KERNEL_BITS[quantised]:
+            raise ReskerasError(
+                f"to: {kind}: the run was trained as {quantised}; use --to tflite-{quantised}, or export the run that "
+                "it began from"
+            )
+        if keep_float:
+            bits_of(kind, "keep-float")
+    if quantised and keep_float:
+        raise ReskerasError(f"keep-float: {keep_float[0]}: the run was trained as {quantised}, all of it")
 
 
 def _criterion(kind: str) -> tuple[float, str]:

@@ -152,23 +152,18 @@ class ClassifierRun(Run[Split]):
         layers `keep_float` in float32. `.tflite`, ONNX and OpenVINO files take `batch` images at a time, by default any
         number. `tell` gets each kind as it begins.
         """
-        from reskeras.export.lite import lite_kind
-        from reskeras.export.quantisation_noise import check_debugged
         from reskeras.tasks.cards import carded
+        from reskeras.tasks.classification.export import check_integer_kinds
 
-        kinds, exporter = kinds or ("serving", "tflite"), self.exporter()
+        quantised, exporter = getattr(self.folder.spec(), "quantise", None), self.exporter()
+        kinds = kinds or ((f"tflite-{quantised}",) if quantised else ("serving", "tflite"))
         exporter.check(kinds, tolerances or {}, batch)
-        if keep_float and batch not in (None, 1):
-            raise ReskerasError(
-                f"batch: {batch}: files with layers kept in float take one image at a time, or any number"
-            )
+        check_integer_kinds(kinds, quantised, keep_float)
         self.folder.model_file  # noqa: B018 - says what is missing before the data is opened
-        for kind in kinds if keep_float else ():
-            check_debugged(lite_kind(kind))
         made = exporter.of(
             self.folder,
             self._proving(kinds, data, data_dir),
-            self.name,
+            self.name.removesuffix(f"-{quantised}"),  # kinds end in it
             pixels=pixels,
             tolerances=tolerances or {},
             representative=representative,
