@@ -22,15 +22,16 @@ ROUNDING = 2.0**-11  # of float16, relative
 
 
 def layer_at_fault(path: Path, inputs: Mapping[str, np.ndarray], answers: Mapping[str, np.ndarray]) -> str:
-    """The layer of the `.tflite` at `path` whose result in float16 is the first that is not finite, or else the one
-    that adds most to the error; "" where its operations cannot be looked at. `answers` are those in float16 for
-    `inputs`."""
+    """The layer, or the output, of the `.tflite` at `path` whose result in float16 is the first that is not finite, or
+    else the one that adds most to the error; "" where its operations cannot be looked at. `answers` are those in
+    float16 for `inputs`."""
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
     graph, signature = model.subgraphs[0], model.signatureDefs[0]
     results = [place for each in graph.operators for place in each.outputs if _is_float(graph.tensors[place])]
     size = 4 * sum(abs(prod(map(int, graph.tensors[place].shape))) for place in results)
     count = int(np.clip(MOST_BYTES // max(size, 1), 1, MOST_IMAGES))
     few = {name: values[_worst(answers)[:count]] for name, values in inputs.items()}
+    told = {each.tensorIndex: each.name.decode() for each in signature.outputs}
     graph.outputs = np.array(results, np.int32)
     signature.outputs = [_named(place) for place in results]
     builder = flatbuffers.Builder()
@@ -46,7 +47,7 @@ def layer_at_fault(path: Path, inputs: Mapping[str, np.ndarray], answers: Mappin
     errors = {place: _error(half[str(place)], exact[str(place)]) for place in results}
     broken = [place for place in results if not np.isfinite(errors[place])]
     place = broken[0] if broken else max(_growth(graph, errors), key=lambda each: each[1])[0]
-    return layer_of(graph.tensors[place].name.decode())
+    return told.get(place) or layer_of(graph.tensors[place].name.decode())
 
 
 def layer_of(tensor: str) -> str:
