@@ -27,7 +27,12 @@ def to_onnx(source: str, target: str, said: dict[str, Any]) -> None:
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(frozen, name="")
         made = tfonnx.process_tf_graph(
-            graph, opset=OPSET, input_names=inputs, output_names=outputs, tensors_to_rename=renamed
+            graph,
+            opset=OPSET,
+            input_names=inputs,
+            output_names=outputs,
+            tensors_to_rename=renamed,
+            custom_op_handlers={"SelectV2": (_where, [])},
         )
     model = optimizer.optimize_graph(made, catch_errors=False).make_model("network")
     for values, wanted in ((model.graph.input, said["inputs"]), (model.graph.output, said["outputs"])):
@@ -38,6 +43,11 @@ def to_onnx(source: str, target: str, said: dict[str, Any]) -> None:
     onnx.helper.set_model_props(model, said["metadata"])
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, target)
+
+
+def _where(context: Any, node: Any, name: str, arguments: list[Any]) -> None:
+    """tf2onnx multiplies by zero instead, which makes NaN of an infinity that is left out."""
+    node.type = "Where"
 
 
 def _ordered(values: Any, wanted: list[Any]) -> None:

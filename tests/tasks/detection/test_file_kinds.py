@@ -4,16 +4,28 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 import reskeras
+from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
+from reskeras.export.lite import write_lite_model
+from reskeras.export.portable import write_onnx, write_openvino
 from reskeras.export.runtimes import open_model
+from reskeras.export.usage import Usage
+from reskeras.networks.detector import DetectorSpec
+from reskeras.networks.detector_plan import lower_detector
 from reskeras.tasks.detection.average_precision import Detections
 from reskeras.tasks.detection.detection_proof import compared, files_of
+from reskeras.tasks.detection.detector_inference import Detector
 from reskeras.tasks.detection.export import CanvasDetector, check_files
+from reskeras.tasks.detection.model import detector_model
 from tests.export.spoiling import spoil_a_folded_weight
+from tests.tasks.detection.shapes import DETECTOR
+from tests.tasks.detection.test_model import randomised
+from tests.tasks.detection.test_pyramid import FPN
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("tf2onnx")
@@ -59,6 +71,39 @@ def test_what_a_program_needs_stands_beside_it(made, kind):
     assert window["name"] == "window" and window["shape"] == ["batch", 4] and "0, 0, height, width" in window["what"]
     assert {each["name"] for each in facts["outputs"]} == {"boxes", "scores", "labels", "count"}
     assert f"scale to fit {height}x{width}" in facts["use"] and facts["classes"] == run.folder.classes()
+
+
+def write(kind, module, path):
+    usage = Usage("scale", 3, ["detector"], module.classes, "", {"window": "the part that shows the image"})
+    if kind == "tflite":
+        return write_lite_model(module, path / "n.tflite")
+    file = path / ("n.onnx" if kind == "onnx" else "n.xml")
+    (write_onnx if kind == "onnx" else write_openvino)(module, file, usage, "Detector")
+    return file
+
+
+@pytest.mark.sample(2)
+@pytest.mark.parametrize("batch", [None, 2])
+@pytest.mark.parametrize("kind", ["onnx", "openvino", "tflite"])
+@pytest.mark.parametrize("fields", [FPN, DETECTOR], ids=["pyramid", "one map"])
+def test_networks_of_random_weights_answer_alike_in_every_runtime(fields, kind, batch, tmp_path):
+    spec = {**fields, "classes": 3, "detections": {"score": 0.01}}
+    plan = lower_detector(DetectorSpec.model_validate(spec))
+    values = randomised(detector_model(plan, "d"))
+    height, width = plan.canvas
+    half = np.full(3, 127.5, np.float32)
+    module = CanvasDetector(Detector(plan, values, Preprocessing(height, width, 3, "scale", half, half)), "abc", batch)
+    images = np.random.default_rng(0).integers(0, 256, (2, height, width, 3)).astype(np.float32)
+    window = np.array([[0, 0, height, width], [0, 0, height - 8, width]], np.float32)
+    expected = {name: each.numpy() for name, each in module(tf.constant(images), tf.constant(window)).items()}
+    assert expected["count"].min() > 0
+    model = open_model(write(kind, module, tmp_path), "f32" if kind == "openvino" else "")
+    assert model.batch == batch
+    found = model(images=images, window=window)
+    np.testing.assert_array_equal(found["count"], expected["count"])
+    np.testing.assert_array_equal(found["labels"], expected["labels"])
+    np.testing.assert_allclose(found["scores"], expected["scores"], atol=1e-4)
+    np.testing.assert_allclose(found["boxes"], expected["boxes"], atol=0.05)
 
 
 def test_in_openvino_float32_agrees_and_what_the_processor_chooses_decides(copied_detector):
