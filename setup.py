@@ -5,6 +5,10 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+# onnx 1.23 and TensorFlow 2.21 take protobuf from 6.31.1 on; of NumPy all take 2, OpenVINO what is below 2.6
+ONNX = ["onnx>=1.17,<2", "tf2onnx>=1.17,<2"]
+ONNX_RUNTIME = "onnxruntime>=1.20,<2"
+OPENVINO = "openvino>=2025,<2027"
 DOCS = [
     "zensical==0.0.73",  # why this one: docs/site/zensical.toml
     "griffelib>=2,<3",
@@ -60,6 +64,8 @@ setup(
         "port": ["safetensors>=0.4,<1"],  # and torch, where .pth is read or a state dict is proven
         "bench": ["torch>=2.13,<2.14"],
         "remote": ["fsspec>=2025.3,<2028", "s3fs>=2025.3,<2028", "gcsfs>=2025.3,<2028"],  # s3:// and gs://
+        "onnx": [*ONNX, ONNX_RUNTIME],  # export --to onnx
+        "openvino": [*ONNX, OPENVINO],  # export --to openvino, by way of ONNX
         "detect": ["pycocotools>=2.0.8,<3"],  # COCO's figures of detectors
         "video": ["av>=16,<19"],  # FFmpeg, for `detect predict` on videos
         "docs": DOCS,
@@ -70,7 +76,9 @@ setup(
             "ruff>=0.9,<1",
             "import-linter>=2,<3",
             "mypy>=1.13,<3",
-            "openvino>=2025,<2027",
+            *ONNX,
+            ONNX_RUNTIME,
+            OPENVINO,
             "selenium>=4.20,<5",
             "selenium-axe-python>=2.2,<3",  # brings axe-core
             "safetensors>=0.4,<1",

@@ -27,16 +27,27 @@ def to_onnx(source: str, target: str, said: dict[str, Any]) -> None:
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(frozen, name="")
         made = tfonnx.process_tf_graph(
-            graph, opset=OPSET, input_names=inputs, output_names=outputs, tensors_to_rename=renamed
+            graph,
+            opset=OPSET,
+            input_names=inputs,
+            output_names=outputs,
+            tensors_to_rename=renamed,
+            custom_op_handlers={"SelectV2": (_where, [])},
         )
     model = optimizer.optimize_graph(made, catch_errors=False).make_model("network")
     for values, wanted in ((model.graph.input, said["inputs"]), (model.graph.output, said["outputs"])):
         _ordered(values, wanted)
+    _without_carried_constants(model.graph)
     del model.graph.value_info[:]  # shapes with made-up names for the batch
     model.producer_name, model.doc_string = "reskeras", said["about"]
     onnx.helper.set_model_props(model, said["metadata"])
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, target)
+
+
+def _where(context: Any, node: Any, name: str, arguments: list[Any]) -> None:
+    """tf2onnx multiplies by zero instead, which makes NaN of an infinity that is left out."""
+    node.type = "Where"
 
 
 def _ordered(values: Any, wanted: list[Any]) -> None:
@@ -55,6 +66,29 @@ def _ordered(values: Any, wanted: list[Any]) -> None:
         found.append(value)
     del values[:]
     values.extend(found)
+
+
+def _without_carried_constants(graph: Any) -> None:
+    """Let the bodies of loops read from outside what they would carry along unchanged, such as the free batch: OpenVINO
+    2026.4 refuses loops with such variables."""
+    renamed: dict[str, str] = {}
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = renamed.get(name, name)
+        if node.op_type != "Loop":
+            continue
+        [body] = [each.g for each in node.attribute if each.name == "body"]
+        carried = range(len(node.input) - 3, -1, -1)  # from behind: places shift where one is left out
+        for place in (each for each in carried if body.input[each + 2].name == body.output[each + 1].name):
+            own, outside = body.input[place + 2].name, node.input[place + 2]
+            for inner in body.node:
+                for at, name in enumerate(inner.input):
+                    inner.input[at] = outside if name == own else name
+            renamed[node.output[place]] = outside
+            del node.input[place + 2], node.output[place], body.input[place + 2], body.output[place + 1]
+    for output in graph.output:
+        if output.name in renamed:
+            raise ValueError(f"{output.name} is what a loop carries along")
 
 
 def to_openvino(source: str, target: str, said: dict[str, Any]) -> None:

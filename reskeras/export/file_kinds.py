@@ -15,7 +15,7 @@ from reskeras.engine import stderr_aside
 from reskeras.export.aside import CHUNK, Answers, Crash, answers_aside
 from reskeras.export.exporter import Exporter, Written
 from reskeras.export.half import layer_at_fault
-from reskeras.export.lite import LITE, LITE_KINDS, lite_kind, write_lite_model
+from reskeras.export.lite import LITE, LITE_KINDS, NotConverted, lite_kind, write_lite_model
 from reskeras.export.lite_metadata import tensors_of
 from reskeras.export.portable import ONNX, OPENVINO, write_onnx, write_openvino
 from reskeras.export.proof import Proof, Trial
@@ -106,7 +106,10 @@ def _make_openvino(exporter: FileExporter, kind: str, path: Path) -> dict[str, A
 
 
 def _make_lite(exporter: FileExporter, kind: str, path: Path) -> dict[str, Any]:
-    exporter.write_lite(kind, path)
+    try:
+        exporter.write_lite(kind, path)
+    except NotConverted as error:
+        raise Crash(f"cannot be made: {error.why}") from error
     return exporter.usage.facts(lite_kind(kind), *tensors_of(path.read_bytes()))
 
 

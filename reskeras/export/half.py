@@ -19,14 +19,15 @@ ROUNDING = 2.0**-11  # of float16, relative
 
 
 def layer_at_fault(path: Path, inputs: Mapping[str, np.ndarray], answers: Mapping[str, np.ndarray]) -> str:
-    """The layer of the `.tflite` at `path` whose result in float16 is the first that is not finite, or else the one
-    that adds most to the error; "" where its operations cannot be looked at. `answers` are those in float16 for
-    `inputs`."""
+    """The layer, or the output, of the `.tflite` at `path` whose result in float16 is the first that is not finite, or
+    else the one that adds most to the error; "" where its operations cannot be looked at. `answers` are those in
+    float16 for `inputs`."""
     graph = LiteGraph.of(path.read_bytes())
     results = graph.results("float32")
     size = 4 * sum(abs(prod(map(int, graph.tensors[place].shape))) for place in results)
     count = int(np.clip(MOST_BYTES // max(size, 1), 1, MOST_IMAGES))
     few = {name: values[_worst(answers)[:count]] for name, values in inputs.items()}
+    told = graph.outputs
     with scratch() as folder:
         whole = folder / "operations.tflite"
         write_bytes(whole, graph.telling(results))
@@ -38,7 +39,7 @@ def layer_at_fault(path: Path, inputs: Mapping[str, np.ndarray], answers: Mappin
     errors = {place: _error(half[str(place)], exact[str(place)]) for place in results}
     broken = [place for place in results if not np.isfinite(errors[place])]
     place = broken[0] if broken else max(_growth(graph, errors), key=lambda each: each[1])[0]
-    return layer_of(graph.tensors[place].name.decode())
+    return told.get(place) or layer_of(graph.tensors[place].name.decode())
 
 
 def layer_of(tensor: str) -> str:

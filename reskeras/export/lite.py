@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 
 from reskeras.engine import stderr_aside
-from reskeras.errors import ReskerasError, failure
+from reskeras.errors import FAILED, ReskerasError
 from reskeras.evaluation.difference import TOLERANCE
 from reskeras.export.lite_metadata import with_metadata
 from reskeras.export.proof import DIFFERENCE, DISAGREEMENT
@@ -24,6 +24,14 @@ LAYER = re.compile(r'"inference(?:_\d+)?/(?P<layer>\w+?)(?:_\d+)?/')  # Keras nu
 OPERATION = re.compile(r"'?(?P<name>tf\.\w+)'? op")
 Ops = tf.lite.OpsSet
 LITE = "tflite"
+
+
+class NotConverted(ReskerasError):
+    """A network that TensorFlow's converter makes no `.tflite` of, for the reason `why`."""
+
+    def __init__(self, why: str):
+        super().__init__(f"export: tflite: {why}", FAILED)
+        self.why = why
 
 
 @dataclass(frozen=True)
@@ -118,7 +126,7 @@ def write_lite_model(
             with stderr_aside():
                 content = converter_of(saved, how, images, None if size < 0 else size).convert()
         except ConverterError as error:
-            raise failure(f"export: tflite: {_cause(str(error))}") from error
+            raise NotConverted(_cause(str(error))) from error
     write_bytes(path, with_metadata(content, path.stem, f"{what}, {kind}; made by reskeras.", inference.classes))
     return path
 

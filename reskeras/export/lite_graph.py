@@ -46,6 +46,11 @@ class LiteGraph:
         """The places of what it takes."""
         return [int(place) for place in self.model.subgraphs[0].inputs]
 
+    @property
+    def outputs(self) -> dict[int, str]:
+        """The places of what it gives, with their names."""
+        return {each.tensorIndex: each.name.decode() for each in self.model.signatureDefs[0].outputs}
+
     def range_of(self, place: int) -> tuple[np.float32, int]:
         """The step of a quantised tensor, and the integer that stands for zero."""
         quantised = self.tensors[place].quantization

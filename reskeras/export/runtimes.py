@@ -90,6 +90,7 @@ class HalfLiteModel(Model):
         known = LiteModel(path, aside=aside)
         self.batch, self._outputs = known.batch, known._outputs
         with aside():
+            from ai_edge_litert import schema_py_generated as schema
             from ai_edge_litert.compiled_model import CompiledModel
             from ai_edge_litert.hardware_accelerator import HardwareAccelerator
             from ai_edge_litert.options import CpuOptions, Options
@@ -98,14 +99,16 @@ class HalfLiteModel(Model):
             self._model = CompiledModel.from_file(
                 str(path), options=Options(hardware_accelerators=HardwareAccelerator.CPU, cpu_options=how)
             )
+        if self.batch is None and schema.Model.GetRootAs(path.read_bytes(), 0).SubgraphsLength() > 1:
+            self.batch = 1  # CompiledModel 2.3 crashes where loops are over a free batch that is another
 
     def _answer(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
         count = len(next(iter(inputs.values())))
         with self._aside():
             given, told = {}, {}
+            for name, values in inputs.items() if self.batch is None else ():
+                self._model.resize_input_tensor_by_name(SIGNATURE, name, list(values.shape))
             for name, values in inputs.items():
-                if self.batch is None:
-                    self._model.resize_input_tensor_by_name(SIGNATURE, name, list(values.shape))
                 given[name] = self._model.create_input_buffer_by_name(SIGNATURE, name)
                 given[name].write(np.ascontiguousarray(values, np.float32))
             for name in self._outputs:

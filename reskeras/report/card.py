@@ -21,6 +21,7 @@ from reskeras.report.provenance import exports_of, provenance_facts
 from reskeras.report.public import data_name, published
 from reskeras.report.sections import Table
 
+FILES = ("tflite", "onnx", "openvino")  # kinds that the hub has tags for
 SPLITS = (("train", "training"), ("validation", "validation"), ("test", "test"))  # and what they are called
 MOST_NAMES = 50  # classes that are listed
 MOST_NOTES = 20
@@ -92,7 +93,7 @@ def front_matter(card: Card) -> dict[str, Any]:
     entries: dict[str, Any] = {
         "library_name": "reskeras",
         "tags": list(
-            dict.fromkeys(["reskeras", "keras", "tensorflow", card.task, *(["tflite"] if "tflite" in kinds else [])])
+            dict.fromkeys(["reskeras", "keras", "tensorflow", card.task, *(each for each in FILES if each in kinds)])
         ),
         "pipeline_tag": card.pipeline,
         "datasets": [dataset] if dataset else [],

@@ -25,6 +25,8 @@ def use(
     places = {proof.kind: _place(proof, beside) for proof in proofs if proof.holds}
     if "serving" in places:
         yield from _of_saved_model(places["serving"], "." if beside else EXPORT)
+    if "onnx" in places:
+        yield from _of_onnx(places["onnx"])
     if lite := next((place for kind, place in places.items() if kind.startswith("tflite")), None):
         yield from _of_lite(lite)
 
@@ -50,6 +52,17 @@ def _of_saved_model(place: str, folder: str) -> Iterator[str]:
     source = "$PWD" if folder == "." else f"$PWD/{folder}"
     words = [f'"{word}"' if "$" in word else shlex.quote(word) for word in container_words(source)]
     yield f"TensorFlow Serving serves it, to this machine only:\n\n{block(' '.join(words), 'sh')}"
+
+
+def _of_onnx(place: str) -> Iterator[str]:
+    yield "The ONNX file says itself, and the JSON file of its name too, how it takes pixels:\n"
+    lines = [
+        "import onnxruntime",
+        "",
+        f"session = onnxruntime.InferenceSession({place!r})",
+        "print(session.get_inputs(), session.get_outputs(), session.get_modelmeta().custom_metadata_map)",
+    ]
+    yield block("\n".join(lines), "python")
 
 
 def _of_lite(place: str) -> Iterator[str]:

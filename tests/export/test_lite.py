@@ -163,6 +163,20 @@ def test_an_operation_without_a_builtin_is_told_with_its_layer(trained, tmp_path
     assert not list(tmp_path.iterdir())
 
 
+def test_a_network_that_cannot_be_converted_is_rejected_and_other_kinds_go_on(copied, monkeypatch):
+    network = Inference.__call__
+
+    def strange(self, images):
+        logits = network(self, images)["logits"] + 1e-9 * tf.math.ndtri(tf.zeros([]) + 0.5)
+        logits += 1e-9 * tf.math.ndtri(tf.sigmoid(logits))
+        return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
+
+    monkeypatch.setattr(Inference, "__call__", strange)
+    with pytest.raises(reskeras.ReskerasError, match=r"-tflite cannot be made: .* needs tf\.Ndtri, which is not"):
+        copied.export("tflite", "serving", timing=False)
+    assert {proof.kind: proof.holds for proof in copied.proofs()} == {"tflite": False, "serving": True}
+
+
 def test_fewer_images_than_asked_are_all_taken_and_none_is_an_error(copied):
     [proof] = copied.export("tflite-int8", representative=10**6, timing=False)
     assert proof.holds

@@ -59,8 +59,10 @@ def pyramid_align(
             weights = of_row[..., tf.newaxis] * of_column[..., tf.newaxis, :]
             found += tf.cast(weights, table.dtype)[..., tf.newaxis] * tf.gather(table, places, batch_dims=1)
     regions = boxes.shape[1]
-    found = tf.reshape(found, [-1, regions, size, samples, size, samples, channels])
-    return tf.reduce_mean(found, axis=(3, 5))
+    # one axis after the other: LiteRT has no mean of a tensor with seven
+    found = tf.reduce_mean(tf.reshape(found, [-1, size, samples, size * samples * channels]), axis=2)
+    found = tf.reduce_mean(tf.reshape(found, [-1, size, samples, channels]), axis=2)
+    return tf.reshape(found, [-1, regions, size, size, channels])
 
 
 def _neighbours(low: tf.Tensor, high: tf.Tensor, length: tf.Tensor, count: int) -> list[tuple[tf.Tensor, tf.Tensor]]:

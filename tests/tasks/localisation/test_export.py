@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 import reskeras
 from reskeras.client import Client
 from reskeras.errors import ReskerasError
-from reskeras.export.runtimes import LiteModel
+from reskeras.export.runtimes import open_model
 from reskeras.tasks.detection.average_precision import Detections
 from reskeras.tasks.localisation.rule import OVERLAP, covered
 from tests.cli.running import invoke, printed, refused
@@ -23,6 +24,8 @@ from tests.export.warm_up import check_warm_up
 from tests.tasks.detection.alike import alike
 
 NAMES = ["disc", "square"]
+PORTABLE = ("onnx", "openvino") if find_spec("tf2onnx") and find_spec("onnxruntime") and find_spec("openvino") else ()
+KINDS = ("serving", "tflite", "tflite-float16", *PORTABLE)
 SIGNATURES = ("serving_default", "bytes", "features", "of_classes", "pixels")
 
 
@@ -30,7 +33,7 @@ SIGNATURES = ("serving_default", "bytes", "features", "of_classes", "pixels")
 def exported(run, tmp_path_factory):
     """(a copy of the localiser's run, its proofs by kind)."""
     copy = reskeras.Run(shutil.copytree(run.path, tmp_path_factory.mktemp("export") / "run"))
-    return copy, {proof.kind: proof for proof in copy.export("serving", "tflite", "tflite-float16")}
+    return copy, {proof.kind: proof for proof in copy.export(*KINDS)}
 
 
 @pytest.fixture(scope="module")
@@ -105,13 +108,16 @@ def test_pixels_of_any_size_have_the_boxes_of_their_file(loaded, judged, files, 
         loaded.signatures["pixels"](images=tf.zeros([0, 9, 9, 3], tf.uint8))
 
 
-def test_a_tflite_finds_what_the_keras_model_finds_in_its_crop(exported, files):
+@pytest.mark.parametrize("kind", ["tflite", *PORTABLE])
+def test_a_file_finds_what_the_keras_model_finds_in_its_crop(exported, files, kind):
     run, proofs = exported
+    path = Path(proofs[kind].path)
+    file, precision = (next(path.glob("*.xml")), "f32") if path.is_dir() else (path, "")
     localiser, split = run.localiser(), run.source().test
     data = tf.constant([path.read_bytes() for path in files])
     crops = localiser.place(data, localiser.plan.canvas, localiser.plan.sides)
     located = localiser.look(split)
-    found = LiteModel(Path(proofs["tflite"].path))(images=crops.pixels.numpy())
+    found = open_model(file, precision)(images=crops.pixels.numpy())
     boxes = crops.in_image(tf.constant(found["boxes"])).numpy()
     np.testing.assert_allclose(found["scores"], located.scores[..., 0], atol=1e-4)
     np.testing.assert_allclose(boxes, located.boxes[:, :, 0], atol=0.05)
@@ -120,7 +126,7 @@ def test_a_tflite_finds_what_the_keras_model_finds_in_its_crop(exported, files):
     assert (corner < 0).any() and not np.allclose(scale, 1)  # a crop is not the image
 
 
-@pytest.mark.parametrize("kind", ["serving", "tflite", "tflite-float16"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_proof_measures_both_sides_as_evaluation_does(exported, kind):
     run, proofs = exported
     proof, evaluation = proofs[kind], run.evaluate()
