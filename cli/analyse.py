@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="Remove at most N units and swap at most N pairs; 0 for none.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of fresh weights.")
+@click.option("--seed", type=int, metavar="N", default=0, show_default=True, help="Seed of fresh weights.")
 @click.option(
     "--out",
     type=Written(),

@@ -103,7 +103,7 @@ def _linked(text: str, to: Links) -> str:
 def _group(title: str, homes: dict[str, Documented], members: dict[str, griffe.Class], root: Path) -> Page:
     path = _page_path(title)
     to = partial(address, path)
-    parts = [f"# {title}"]
+    parts = [f"# Python API: {title[0].lower()}{title[1:]}"]
     for name, home in homes.items():
         parts += _described(f"reskeras.{name}", home, to)
         if isinstance(home, griffe.Class):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from docs.site.page import Page, block, prose
+from docs.site.page import Page, block, picture, prose
 
 PATH = "gallery.md"
 PICTURES = (".png", ".jpg")  # those that a browser shows in a page; .svg files are the same pictures
@@ -139,7 +139,7 @@ def pages(root: Path) -> list[Page]:
     for drawn in DRAWN:
         if drawn.pictures:
             parts += [f"## {drawn.title}", prose(drawn.shows), block(drawn.command, "shell")]
-            parts += [f"![{words}]({path}){{loading=lazy}}" for path, words in drawn.pictures.items()]
+            parts += [picture(words, path) for path, words in drawn.pictures.items()]
     parts += ["## Drawn too", "Pictures of your own runs, of which the repository has no example."]
     for drawn in DRAWN:
         if not drawn.pictures:

@@ -90,7 +90,7 @@ class Fields:
         said = each.get("description") or self._first_sentence(each)
         required = name in node.get("required", ())
         value = self._value(full, each, inner)
-        shown = "required" if required else self._default(each)
+        shown = "*required*" if required else self._default(each)
         anchor = f"{self._place(path, node)}.{name}" if _kind(node) else _anchor(full)  # fields of several kinds
         return [f'<span id="{anchor}">{code(full)}</span>', value, shown, prose(said)]
 
