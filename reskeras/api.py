@@ -97,7 +97,12 @@ def build_run(spec: AnyNetwork, out: str | Path | None = None, seed: int = 0) ->
 
 
 @preserved()
-def write_report(*runs: str | Path | Run, out: str | Path | None = None, data_dir: str | Path | None = None) -> Path:
+def write_report(
+    *runs: str | Path | Run,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    tell: Callable[[str], None] = lambda note: None,
+) -> Path:
     """One HTML page of one run or several, that opens offline; returns its path.
 
     All are of one task: classifiers, or detectors. `out` is RUN/report.html for one run, saved_models/report.html for
@@ -105,7 +110,8 @@ def write_report(*runs: str | Path | Run, out: str | Path | None = None, data_di
     them the page says so. Analyses and proofs are read from the run folders.
 
     Each run also gets a model card in the form of the Hugging Face hub's, RUN/README.md, with the figures of its test,
-    and one beside its exports. A card that was edited, or another file of that name, is left as it is.
+    and one beside its exports. A card that was edited, or another file of that name, is left as it is,
+    and `tell` gets a note of it.
     """
     opened = [run if isinstance(run, Run) else Run(run) for run in runs]
     if not opened:
@@ -126,7 +132,7 @@ def write_report(*runs: str | Path | Run, out: str | Path | None = None, data_di
     known = [run.material(label, data_dir) for run, label in zip(opened, labels, strict=True)]
     written = write_page(find_task(of.task).page(known), page)
     for run, material in zip(opened, known, strict=True):
-        report_card(run, material)
+        report_card(run, material, tell)
     return written
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from reskeras.analysis.analysis import Analysis
 from reskeras.analysis.lesions import REMOVED, SWAPPED
-from reskeras.report.styles import BAND, DEVIATION, DOTTED, WIDTH, Panels, line_styles, styled
+from reskeras.report.styles import BAND, DOTTED, WIDTH, Panels, line_styles, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,8 +54,9 @@ def draw_analyses(
     analysis has any.
 
     Runs of one of `networks` (name of the run to name of the network) share a colour. Those with the same layers that
-    `seeds` gives one name are one line, their mean, in a band of one standard deviation either way. With `panels` (as
-    `draw_curves` has them) equal labels share a colour, and dashes tell the panels apart.
+    `seeds` gives one name are one line, their mean, in a band of one standard deviation either way; on logarithmic axes
+    both are geometric. With `panels` (as `draw_curves` has them) equal labels share a colour, and dashes tell the
+    panels apart.
 
     Networks of different depth are laid over each other from the first layer to the last, so that their stages, their
     ends and their labels meet; those of one depth are drawn by layer.
@@ -118,7 +119,7 @@ class _Plot:
     ) -> None:
         """Draw a series in the axes number `place`: a line, or the mean and the band of several. Its label says what
         `told` makes of the values."""
-        from reskeras.report.figures import plot_band
+        from reskeras.report.figures import deviation_of, plot_band
         from reskeras.report.labels import end_of
 
         line = plot_band(self.axes[place], x, runs, **{**series.style, **style})
@@ -128,7 +129,7 @@ class _Plot:
         if series.panel:
             self.key[series.panel] = {"linestyle": series.style["linestyle"]}
         if len(runs) > 1:
-            self.key[DEVIATION] = BAND
+            self.key[deviation_of(self.axes[place])] = BAND
 
     def level(self, place: int, series: Series, height: float, words: str) -> None:
         """Draw a dotted level of a series, which the key explains by `words`."""

@@ -148,7 +148,8 @@ class ClassifierRun(Run[Split]):
 
         `pixels` is the input dtype of the served model, `uint8` or `float32`. `tolerances` are relative to the largest
         logit, by kind. Quantised kinds are calibrated on `representative` training images; int8 kinds keep the layers
-        `keep_float` in float32. `tell` gets each kind as it begins.
+        `keep_float` in float32. `tell` gets each kind as it begins, and a note of a model card that
+        is kept because it was edited.
         """
         from reskeras.export.lite import lite_kind
         from reskeras.export.quantisation_noise import check_debugged
@@ -169,7 +170,7 @@ class ClassifierRun(Run[Split]):
             keep_float=tuple(keep_float),
             timing=timing,
         )
-        with carded(self):
+        with carded(self, tell):
             return made.export(kinds, tell)
 
     def exporter(self) -> type[ClassifierExporter]:

@@ -37,8 +37,8 @@ class ObjectRun(Run[Objects]):
         takes image files and returns boxes, scores and class names; for the others see the kind of run.
 
         `tolerances` are by kind: how much a probability, or a corner as a share of the image's longer side, may differ.
-        `tell` gets each kind as it begins. An artefact that differs by more is moved aside, with a ReskerasError
-        (status 1).
+        `tell` gets each kind as it begins, and a note of a model card that is kept because it was edited. An artefact
+        that differs by more is moved aside, with a ReskerasError (status 1).
         """
         from reskeras.tasks.cards import carded  # not needed for training
 
@@ -46,7 +46,7 @@ class ObjectRun(Run[Objects]):
         self.check_export(kinds, tolerances)
         self.folder.model_file  # noqa: B018 - raises before the data is opened
         made = self.exporter(self.source(data, data_dir), tolerances, timing)
-        with carded(self):
+        with carded(self, tell):
             return made.export(kinds, tell)
 
     @abstractmethod
