@@ -12,8 +12,8 @@ from reskeras.report.figures import save_figure
 
 ORDER = ("throughput", "detection", "epochs", "pipeline", "depth", "accelerator")
 PLOTS = {"throughput": draw_throughput, "depth": draw_depth}
-DESCRIBED = {  # the plots in words, for who does not see them
-    "throughput": "Bars of images per second, by network, for training and inference: reskeras, stock Keras and PyTorch",
+DESCRIBED = {  # the plots in words
+    "throughput": "Bars of images per second by network, training and inference: reskeras, stock Keras and PyTorch",
     "depth": "Lines by depth, from 20 to 1,202 layers: seconds to the first step, seconds of a later step, peak memory",
 }
 

@@ -22,12 +22,7 @@ from .run_options import run_argument
 )
 @run_argument
 @click.option(
-    "--port",
-    type=click.IntRange(1, 65535),
-    metavar="P",
-    default=8501,
-    show_default=True,
-    help="Port of the REST API.",
+    "--port", type=click.IntRange(1, 65535), metavar="P", default=8501, show_default=True, help="Port of the REST API."
 )
 @click.option(
     "--grpc-port",

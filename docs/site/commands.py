@@ -131,11 +131,7 @@ def _examples(command: click.Command) -> str:
 
 
 def _arguments(command: click.Command, context: click.Context) -> str:
-    rows = [
-        [_argument(each, context), _number(each)]
-        for each in command.params
-        if isinstance(each, click.Argument)
-    ]
+    rows = [[_argument(each, context), _number(each)] for each in command.params if isinstance(each, click.Argument)]
     return f"## Arguments\n\n{table(['argument', 'how many'], rows)}" if rows else ""
 
 

@@ -133,14 +133,13 @@ def _spaces() -> Page:
     ]
     for name in shipped_names("space"):
         found: Space = space(name)
-        rows = [
-            [code(path), prose(domain.describe()), prose(domain.describe_when())]
-            for path, domain in found.parameters.items()
-        ]
+        told = {path: (prose(each.describe()), prose(each.describe_when())) for path, each in found.parameters.items()}
+        columns = 3 if any(when for _, when in told.values()) else 2  # conditions, where a space has any
+        rows = [[code(path), *words][:columns] for path, words in told.items()]
         parts += [
             f"## `{name}` {{#{name}}}",
             prose(found.description),
-            table(["parameter", "values", "only when"], rows),
+            table(["parameter", "values", "only when"][:columns], rows),
         ]
     return Page(SPACES, "Search spaces", "\n\n".join(parts), _folder("space"), "The built-in search spaces.")
 

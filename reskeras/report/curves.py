@@ -22,7 +22,7 @@ TRAINING_LINE: dict[str, Any] = {"linewidth": 1.1, "linestyle": (0, (3.2, 1.4)),
 WATCHED_LINE: dict[str, Any] = {"linewidth": 2.3, "linestyle": "-"}
 LONG, EARLY = 10, 5  # the y axis of LONG epochs or more need not reach what is only in the first 1/EARLY of them
 PANELS_A_ROW = 2
-LOSS_HEIGHT = 2.1  # inches of a row of losses
+LOSS_HEIGHT, TICKS = 2.1, 4  # inches of a row of losses; steps of its y axes, of which matplotlib makes one at times
 
 
 @dataclass(frozen=True)
@@ -186,6 +186,7 @@ def draw_losses(
         axis.set_title(title)
         whole_numbers(axis.xaxis)
         axis.set_ylim(0, 1.08 * axis.dataLim.y1 if axis.dataLim.y1 > 0 else 1.0)
+        axis.locator_params(axis="y", nbins=TICKS)
         axis.tick_params(labelbottom=True)
     for axis in axes[len(titles) :]:
         axis.set_axis_off()
