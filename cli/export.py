@@ -14,7 +14,7 @@ from reskeras.artefacts import kinds_listed
 
 from .cards import card_fact, echo_files
 from .classification_results import echo_noise, echo_proofs
-from .output import command_line, echo, emit_json, heading, prose
+from .output import command_line, echo, emit_json, heading, json_option, prose
 from .run_options import data_options, numbers_by_name, run_argument
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 @click.option("--explain", "explained", is_flag=True, help="Rank the layers of int8 kinds by quantisation noise.")
 @click.option("--no-timing", is_flag=True, help="Skip the timings.")
 @data_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@json_option
 def command(
     run: Path,
     kinds: tuple[str, ...],

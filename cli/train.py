@@ -43,7 +43,7 @@ from .training_options import DISTILLATION, TrainingRequest, training_options
     teacher=DISTILLATION,
 )
 def command(request: NetworkRequest, data: str, task: str, training: TrainingRequest) -> None:
-    """Train NETWORK on images by a recipe.
+    """Train NETWORK on images with a recipe.
 
     NETWORK is a name from the catalogue (reskeras list), a YAML file or a run folder; flags override its fields. The
     classes and input channels follow the data. The run folder keeps the network, the recipe, the preprocessing, the

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reskeras.errors import ReskerasError, failure
-from reskeras.printable import few
+from reskeras.printable import counted, few
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"}
 VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"}
@@ -221,7 +221,7 @@ def count_images(folder: str | Path) -> int:
 
 def counted_images(count: int) -> str:
     """`1 image`, `2,000 images`."""
-    return f"{count:,} image{'' if count == 1 else 's'}"
+    return counted(count, "image")
 
 
 def listed(places: Iterable[str | os.PathLike[str]]) -> str:

@@ -17,6 +17,7 @@ ROLES = {
     "validation": {"val", "valid", "validation", "valset", "dev", "devel", "development", "eval", "evaluation"},
     "test": {"test", "testing", "testset"},
 }
+WORDS = {"train": "training", "validation": "validation", "test": "test"}  # of the images of each split, in messages
 # words beside a role without a meaning, such as those of `training_set` and `Test Images`
 FILLERS = {"set", "data", "dataset", "split", "folder", "image", "images", "img", "imgs", "photos", "pictures"}
 OTHER_SPLITS = ("validation", "test")

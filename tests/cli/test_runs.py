@@ -89,7 +89,7 @@ def test_evaluate_in_views_by_class_and_into_files(copied, tmp_path):
     [
         (["--views", 3], "views: 3 is not one of 1, 2, 6, 10"),
         (["--scales", "big"], "scales: 'big': should be numbers such as 224,256,384"),
-        (["--confusion", "matrix.gif"], "must end in one of .png, .svg, .csv"),
+        (["--confusion", "matrix.gif"], "should end in .png, .svg or .csv"),
         (["--save-recalibrated"], "there is nothing to save without recalibrate"),
     ],
 )

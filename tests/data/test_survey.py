@@ -56,7 +56,7 @@ def test_a_test_image_that_is_a_training_image_is_found(tmp_path):
     found = survey(open_source(f"folder:{tmp_path}"))
     assert found.shared == 1
     assert found.warnings == (
-        "1 of 7 test images are also training images, byte for byte: accuracy on them is meaningless",
+        "1 of 7 test images is also a training image, byte for byte: accuracy on them is meaningless",
     )
 
 

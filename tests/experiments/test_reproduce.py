@@ -261,10 +261,10 @@ def test_the_cost_of_all_is_counted_once_and_what_is_done_is_left_out(small, tmp
     [
         (("all", "--scale", "budget", "--only", "soon"), "only: 'soon' is not one of must, should, may"),
         (("all", "--scale", "smoke", "--only", "must"), "only: rows have turns at the scale budget alone"),
-        (("all", "--rows", "plain-20"), "rows: goes with one suite, not with all"),
-        (("all", "--seeds", "2"), "seeds: goes with one suite, not with all"),
-        (("all", "--data", "digits"), "data: goes with one suite, not with all"),
-        (("v1-figure-6", "--only", "must"), "only: goes with all; of one suite choose --rows"),
+        (("all", "--rows", "plain-20"), "--rows: only for one suite, not for all"),
+        (("all", "--seeds", "2"), "--seeds: only for one suite, not for all"),
+        (("all", "--data", "digits"), "--data: only for one suite, not for all"),
+        (("v1-figure-6", "--only", "must"), "--only: only for all; choose the rows of one suite with --rows"),
         (("v1-table-4", "--scale", "budget"), "scale: no row of this suite is run at the scale budget"),
     ],
 )
