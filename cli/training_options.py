@@ -220,7 +220,12 @@ def _flags_of_how() -> list[Callable[[Command], Command]]:
         ),
         click.option("--devices", type=int, metavar="N", help="Number of GPUs; without a GPU, of logical CPUs."),
         click.option("--resume", is_flag=True, help="Resume from the newest state in the run folder."),
-        click.option("--deterministic", is_flag=True, default=None, help="Give bit-identical results every time."),
+        click.option(
+            "--deterministic",
+            is_flag=True,
+            default=None,
+            help="Give bit-identical results every time, on the same hardware and with the same versions.",
+        ),
         click.option(
             "--profile", type=int, default=0, metavar="STEPS", help="Write a TensorBoard profile of this many steps."
         ),
