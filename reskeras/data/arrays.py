@@ -13,7 +13,7 @@ import tensorflow as tf
 from reskeras.data.class_labels import counts_by_class
 from reskeras.data.division import divided
 from reskeras.data.fingerprint import entries, order_of
-from reskeras.data.layout import WORDS, folded
+from reskeras.data.layout import folded, in_words
 from reskeras.data.purpose import Purpose
 from reskeras.data.source import Source, Split
 from reskeras.errors import ReskerasError, shown, unknown
@@ -238,7 +238,7 @@ def _absent(classes: Sequence[str], labels: np.ndarray) -> Iterator[str]:
 
 
 def _told(name: str, splits: dict[str, Split], how: str) -> str:
-    counts = [f"{split.count:,} {WORDS[key]}" for key, split in splits.items()]
+    counts = [f"{split.count:,} {in_words(key)}" for key, split in splits.items()]
     return f"{name}: {', '.join(counts[:-1])} and {counts[-1]} images; test: {how}"
 
 

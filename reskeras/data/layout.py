@@ -116,6 +116,11 @@ def _look_inside(walk: Walk, layout: Layout) -> None:
         )
 
 
+def in_words(split: str) -> str:
+    """A split's name as messages have it before "images": `training` for `train`."""
+    return WORDS.get(split, split)
+
+
 def folded(name: str) -> str:
     """A class' name as it is compared and kept: in Unicode's composed form (NFC), whichever a file system gives."""
     return unicodedata.normalize("NFC", name)

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from reskeras.data.decode import with_channels
 from reskeras.data.division import DIVISION
-from reskeras.data.layout import WORDS, folded
+from reskeras.data.layout import folded, in_words
 from reskeras.errors import ReskerasError, unknown
 from reskeras.printable import short_repr
 from reskeras.walk import listed
@@ -237,7 +237,7 @@ class Source(Generic[AnySplit]):
             self,
             self.name,
             f"{len(self.classes):,} classes",
-            *(f"{split.count:,} {WORDS[name]} images" for name, split in self.splits().items()),
+            *(f"{split.count:,} {in_words(name)} images" for name, split in self.splits().items()),
         )
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from reskeras.data.batches import READERS, mapped, pipeline_options, read_batches
 from reskeras.data.class_labels import counts_by_class
-from reskeras.data.layout import WORDS
+from reskeras.data.layout import in_words
 from reskeras.data.orientation import UPRIGHT, orientation_of
 from reskeras.data.source import Source, Split
 from reskeras.data.windows import shape_of
@@ -191,7 +191,7 @@ def _unreadable_warning(split: Split, looked_at: int, broken: np.ndarray) -> Ite
     if len(broken):
         named = few(broken.tolist(), NAMED, split.where)
         yield (
-            f"{len(broken):,} of {looked_at:,} {WORDS[split.name]} images checked cannot be read, and will stop "
+            f"{len(broken):,} of {looked_at:,} {in_words(split.name)} images checked cannot be read, and will stop "
             f"training: {named}"
         )
 

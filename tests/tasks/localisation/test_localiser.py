@@ -308,5 +308,5 @@ def test_an_ensemble_averages_probabilities_and_boxes_of_each_anchor():
     np.testing.assert_allclose(twice.boxes, alone[0].boxes[:, :, :1], atol=1e-2)
     for fields, why in (({"shorter": 60}, "shorter side"), ({"anchors": {"sizes": [9]}}, "map")):
         third = plan_of(**fields)
-        with pytest.raises(ReskerasError, match=f"with: there has another {why} than the first"):
+        with pytest.raises(ReskerasError, match=f"with: there differs from the first in its {why}"):
             check_ensemble(both, Localiser(third, None, own(third)), "there")
