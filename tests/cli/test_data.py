@@ -62,7 +62,7 @@ def test_a_sheet_is_drawn_at_the_size_asked_for(folder, tmp_path, shape):
         (["digits", "--recipe", "quik"], "did you mean quick"),
         (["digits", "--sheet", "sheet.jpg"], "should end in .png"),
         (["digits", "--sheet", "nowhere/sheet.png"], "cannot be written: folder not found"),
-        (["digits", "--input-shape", "large"], "'large' should be height and width"),
+        (["digits", "--input-shape", "large"], "'large': should be height and width"),
         (["digits", "--input-shape", "0x10"], "should have a height and width between 1 and 2048 pixels"),
         (["folder:nowhere"], "folder not found: nowhere"),
     ],

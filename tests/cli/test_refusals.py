@@ -47,7 +47,7 @@ def refused(*arguments: str) -> str:
         (["schema", "recip"], ["'recip'", "did you mean recipe?"]),
         (["build"], ["depth: not set"]),
         (["build", "resnet-18", "--out", "/"], ["out: / already exists"]),
-        (["build", "resnet-18", "--plot", "net.bmp"], ["plot: net.bmp", ".png, .svg, .pdf"]),
+        (["build", "resnet-18", "--plot", "net.bmp"], ["plot: net.bmp", ".png, .svg or .pdf"]),
         (["build", "resnet-18", "--plot", "no-such-folder/net.png"], ["folder not found: no-such-folder"]),
     ],
 )
