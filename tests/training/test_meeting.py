@@ -77,7 +77,7 @@ def test_one_that_does_not_come_is_named_on_all(chief, monkeypatch):
 
 def test_a_chief_that_does_not_come_is_named(chief):
     [told] = heard(Comer([chief, "b:1"], 1, wait=1))
-    assert f"worker 0 ({chief}) did not come" in str(told)
+    assert f"worker 0 ({chief}) did not connect" in str(told)
 
 
 def test_a_worker_that_left_is_awaited_again(chief):
