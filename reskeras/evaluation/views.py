@@ -50,7 +50,7 @@ class Views:
             raise ReskerasError("resize: only applies to ten crops; add --views 10")
         for scale in self.scales:
             if not 1 <= scale <= LARGEST_SCALE:
-                raise ReskerasError(f"scales: {scale}: should be between 1 and {LARGEST_SCALE}")
+                raise ReskerasError(f"scales: {scale}: should be between 1 and {LARGEST_SCALE:,}")
 
     def describe(self) -> str:
         """The views in words."""

@@ -36,13 +36,12 @@ class LocaliserSpec(OfEachClass):
         NetworkSpec, named_for(TRUNK), Field(description="A residual network: its name in the catalogue, or its fields")
     ]
     shared: Annotated[
-        str | None,
-        Field(max_length=100, description="Last stage or unit of the trunk that is used; default: the last stage"),
+        str | None, Field(max_length=100, description="Last stage or unit of the trunk to use; default: the last stage")
     ] = None
     shorter: Annotated[
         Annotated[int, whole(8, 4096)] | None,
         Field(
-            description="Pixels of an image's shorter side, that crops are taken of; default: 8/7 of the crop's longer"
+            description="Pixels of the shorter side of an image that is cropped; default: 8/7 of the crop's longer side"
         ),
     ] = None
     anchors: AnchorSpec = AnchorSpec()

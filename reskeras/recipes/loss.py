@@ -58,7 +58,7 @@ class Focal(EachClassSpec):
     gamma: Annotated[float, within(0, 20), Field(description="0 is binary cross-entropy")] = 2.0
     alpha: Annotated[
         Annotated[float, within(0, 1)] | None,
-        Field(description="Weight of a class that is there; null: none is weighted"),
+        Field(description="Weight of the classes that an image shows; null: no weights"),
     ] = 0.25
 
 
@@ -80,5 +80,7 @@ class DistillationSpec(Spec):
     """How much is learnt from a teacher: the loss is (1 - share) x that of the labels + share x T^2 x the divergence
     KL(teacher, student) of both outputs at temperature T (arXiv:1503.02531)."""
 
-    temperature: Annotated[float, within(0, 1000, above=True), Field(description="What logits are divided by: T")] = 4.0
+    temperature: Annotated[float, within(0, 1000, above=True), Field(description="T, by which logits are divided")] = (
+        4.0
+    )
     share: Annotated[float, within(0, 1, above=True), Field(description="Weight of the teacher in the loss")] = 0.9
