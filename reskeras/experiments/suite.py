@@ -45,8 +45,8 @@ Name = Annotated[str, Field(pattern=r"^[\w.,+ -]{1,60}$")]
 
 
 class BesideSpec(Spec):
-    """A training beside that of a row, which its run is measured with: its network, and data and recipe unless they are
-    the row's. A classifier's data are by default the row's by their classes."""
+    """A training beside a row's, with which the row's run is measured: its network and recipe, and its data unless they
+    are the row's. The default for a classifier is the row's data by their classes."""
 
     network: Annotated[str | dict[str, Any], Field(description="Its name in the catalogue, or its fields")]
     data: Annotated[
@@ -58,8 +58,8 @@ class BesideSpec(Spec):
 
 class ScaleSpec(Spec):
     """How a suite runs at one scale: data, recipe, fields laid over the recipe, paths laid over each network, and how
-    test images are looked at, as fields of the views of its task. With `start` trainings begin with the weights of the
-    run of that role, of those `beside`."""
+    test images are looked at, as fields of the views of its task. With `start`, trainings begin with the weights of the
+    run of that role in `beside`."""
 
     data: Annotated[Annotated[str, Field(max_length=300)] | None, Field(description="Source of the images")] = None
     recipe: Annotated[Annotated[str, Field(max_length=300)] | None, Field(description="Name or file of the recipe")] = (

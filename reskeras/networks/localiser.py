@@ -22,9 +22,9 @@ class LocaliserSpec(OfEachClass):
     """A localiser as the user specifies it: it says where in an image an object of a given class is, for every class.
 
     The trunk's `input_shape` is the crop that it is trained on: random ones of images whose shorter side is `shorter`.
-    A 3x3 convolution and two sibling 1x1 convolutions on its map tell for each anchor and class the probability that
-    the anchor is on an object of the class, by a logistic unit of its own, and that object's box. The paper leaves
-    open which map, the anchors, their thresholds and the loss; these fields are ours.
+    A 3x3 convolution and two sibling 1x1 convolutions on its map predict for each anchor and class the probability
+    that the anchor is on an object of the class, by a logistic unit, and that object's box. The paper leaves open which
+    map is used, the anchors, their thresholds and the loss; these fields are ours.
     """
 
     task: ClassVar[str] = "localisation"

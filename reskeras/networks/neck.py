@@ -24,7 +24,7 @@ def _doubling(strides: tuple[int, ...]) -> tuple[int, ...]:
 
 class FpnSpec(Spec):
     """Maps of one width at several strides: each is a 1x1 convolution of the backbone's last map at that stride, plus
-    the coarser map enlarged to nearest neighbours, then a 3x3 convolution."""
+    the coarser map enlarged by nearest neighbours, then a 3x3 convolution."""
 
     kind: Literal["fpn"] = "fpn"
     width: Annotated[Width, Field(description="Channels of every map")] = 256

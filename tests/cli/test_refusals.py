@@ -60,12 +60,12 @@ def test_a_wrong_request_is_refused_by_name(arguments, said):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("depth: !!python/object/apply:os.system ['ls']", ["not a safe YAML document", "line 1"]),
+        ("depth: !!python/object/apply:os.system ['ls']", ["not a valid YAML document", "line 1"]),
         ("[18, 34]", ["expected a mapping", "a list"]),
         ("depth: 50\nshortcutt: A", ["'shortcutt'", "did you mean shortcut?", "line 2"]),
         ("depth: 50\nshortcut: D", ["shortcut: 'D'", "A, B, C, none", "line 2"]),
         ("depth: true", ["depth: True"]),
-        ("depth: [50", ["not a safe YAML document"]),
+        ("depth: [50", ["not a valid YAML document"]),
     ],
 )
 def test_a_wrong_file_is_refused_with_its_line(tmp_path, text, said):

@@ -256,7 +256,7 @@ def test_focus_is_seen(opened):
 
 def test_on_paper_nothing_is_cut_off_and_all_is_dark_on_white(pages, chromium, tmp_path):
     columns = [f"heading number {place}" for place in range(13)]
-    row = ["a_name_without_spaces" * 3, *["12.34 % ± 0.56 %"] * 11, "a sentence " * 20]
+    row = ["a_name_without_spaces" * 3, *["12.34% ± 0.56%"] * 11, "a sentence " * 20]
     wide = write_page(
         Page("wide", "", [Table("t", columns, [row], "caption", sentences=columns[-1:])]), tmp_path / "wide.html"
     )

@@ -21,9 +21,9 @@ def made(**parameters):
 @pytest.mark.parametrize(
     "document, said",
     [
-        ({"parameters": {}}, "parameters: {}: needs at least 1 entries"),
+        ({"parameters": {}}, "parameters: {}: needs at least 1 entry"),
         ({"parameters": {"depth": [8]}}, "depth"),
-        ({"parameters": {"network.depth": []}}, "needs at least 1 entries"),
+        ({"parameters": {"network.depth": []}}, "needs at least 1 entry"),
         ({"parameters": {"network.depth": {"low": 3}}}, "needs choices, or low and high"),
         ({"parameters": {"recipe.epochs": {"low": 3, "high": 3}}}, "the range from 3 to 3 is empty"),
         ({"parameters": {"recipe.ema": {"low": 0.0, "high": 0.5, "sampling": "log"}}}, "needs a low above 0"),
@@ -34,9 +34,9 @@ def made(**parameters):
             "step 1 should be more than 1",
         ),
         ({"parameters": {"recipe.epochs": {"choices": [1, 2], "low": 1}}}, "cannot be combined"),
-        ({"parameters": {"recipe.epochs": [2, 2]}}, "a choice is given twice"),
-        ({"parameters": {"recipe.epochs": {"choices": [1, 2], "default": 3}}}, "default 3 is not one of the choices"),
-        ({"parameters": {"recipe.epochs": {"low": 1, "high": 5, "default": 9}}}, "default 9 is not between 1 and 5"),
+        ({"parameters": {"recipe.epochs": [2, 2]}}, "choices: one is given twice"),
+        ({"parameters": {"recipe.epochs": {"choices": [1, 2], "default": 3}}}, "default: 3 is not one of the choices"),
+        ({"parameters": {"recipe.epochs": {"low": 1, "high": 5, "default": 9}}}, "default: 9 is not between 1 and 5"),
         ({"parameters": {"recipe.epochs": {"low": 1, "high": 5, "scale": 9}}}, "scale"),
         (
             {"parameters": {"recipe.epochs": {"choices": [1], "when": {"network.skip": "dropout"}}}},
