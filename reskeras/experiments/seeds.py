@@ -47,8 +47,8 @@ def train_seeds(
     """Train `seeds` times, with the recipe's seed and those after it; the arguments are those of `reskeras.train`.
 
     The runs are `out`/seed-0 and so on, beside the table (results.json, results.csv) and a report. With `resume`
-    finished runs are kept and the others continue. A failure of the first training is raised; if a later one fails, the row
-    says so (`SuiteResult.failed`). Raises ReskerasError (status 2) for a wrong request.
+    finished runs are kept and the others continue. A failure of the first training is raised; if a later one fails,
+    the row says so (`SuiteResult.failed`). Raises ReskerasError (status 2) for a wrong request.
     """
     if not isinstance(seeds, int) or not 1 <= seeds <= MOST:
         raise ReskerasError(f"seeds: {shown(seeds)}: should be 1 to {MOST:,}")

@@ -34,7 +34,7 @@ class FpnSpec(Spec):
             Field(
                 min_length=1,
                 max_length=6,
-                description="Strides of the maps from which regions are pooled; default: the backbone's from 4 pixels on",
+                description="Strides of the maps from which regions are pooled; default: the backbone's of 4 or more",
             ),
             AfterValidator(_doubling),
         ]

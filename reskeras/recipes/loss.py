@@ -52,7 +52,8 @@ class BinaryCrossEntropy(EachClassSpec):
 
 class Focal(EachClassSpec):
     """Binary cross-entropy times (1 - p)^gamma, where p is the probability of being right, and alpha for a class that
-    the image shows, 1 - alpha for one that it does not (arXiv:1708.02002, equation 5); without alpha neither is weighted."""
+    the image shows, 1 - alpha for one that it does not (arXiv:1708.02002, equation 5); without alpha neither is
+    weighted."""
 
     kind: Literal["focal"] = "focal"
     gamma: Annotated[float, within(0, 20), Field(description="0 is binary cross-entropy")] = 2.0

@@ -97,7 +97,7 @@ def test_the_budget_is_the_rows_that_have_one_and_ours_are_nowhere_else():
     assert all(row.spec.sparse()["depth"] == int(row.name[-3:]) for row in rows_of(suite, "budget"))  # never relabelled
     with pytest.raises(ReskerasError, match="no row of this suite is run at the scale budget"):
         rows_of(read_suite("v1-table-4"), "budget")
-    with pytest.raises(ReskerasError, match="'bn after add 110' is not one of"):
+    with pytest.raises(ReskerasError, match="'bn after add 110' is not run at the scale budget; use original 110"):
         rows_of(suite, "budget", ["bn after add 110"])
 
 

@@ -59,6 +59,13 @@ def test_a_page_of_one_run_has_everything(pages, trained):
     assert trained.folder.provenance()["versions"]["tensorflow"] in text
 
 
+def test_a_run_whose_log_lacks_a_measure_has_a_page(trained, tmp_path):
+    run = reskeras.Run(shutil.copytree(trained.path, tmp_path / "run"))
+    log = run.path / "metrics.jsonl"
+    log.write_text(log.read_text().replace('"accuracy"', '"other"'))
+    assert ">Summary</h2>" in reskeras.write_report(run).read_text(encoding="utf-8")
+
+
 def test_two_runs_are_in_one_plot_and_told_apart(pages):
     text = pages["two"].read_text(encoding="utf-8")
     assert text.count(">Training and test error</h2>") == 1
