@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from reskeras.errors import ReskerasError
-from reskeras.files import local_path
+from reskeras.files import local_path, reason
 
 LARGEST_DOCUMENT = 1 << 18  # bytes, which take PyYAML four seconds; a resolved network is a few kilobytes
 LONGEST_NUMBER = 64  # characters; Python needs quadratic time for digits, and has a limit of its own
@@ -100,7 +100,7 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
     except UnicodeDecodeError as error:
         raise ReskerasError(f"{path}: not UTF-8 text") from error
     except OSError as error:
-        raise ReskerasError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise ReskerasError(f"{path}: cannot be read: {reason(error)}") from error
 
 
 def section(name: str, data: dict[str, Any], lines: Lines) -> tuple[dict[str, Any], Lines]:

@@ -54,7 +54,7 @@ FILES = {
     "unknown skip": ("depth: 20\nskip: sideways\n", 2, ["skip: 'sideways'", SKIPS]),
     "skip on a plain net": ("depth: 20\nshortcut: none\nskip: dropout\n", 3, ["skip: 'dropout'", "'none'", "A or B"]),
     "skip with C": ("depth: 20\nshortcut: C\nskip: scale\n", 3, ["skip: 'scale'", "'C'", "A or B"]),
-    "conv1x1 with A": ("depth: 20\nshortcut: A\nskip: conv1x1\n", 3, ["skip: conv1x1", "'A'", "set one"]),
+    "conv1x1 with A": ("depth: 20\nshortcut: A\nskip: conv1x1\n", 3, ["skip: conv1x1", "'A'", "set only one of them"]),
     "conv1x1 with B in a stage": (STAGED + "- {units: 1, shortcut: B, skip: conv1x1}\n", 3, ["stages.0.skip", "'B'"]),
     "a stem without activation or pool": (
         "depth: 20\nstem: {convs: [{width: 16}], activated: false}\n",
@@ -81,7 +81,11 @@ FILES = {
         4,
         ["stages.1.order: 'original'", "'full_preact'", "relu_preact or full_preact"],
     ),
-    "depth against stages": ("depth: 20\nfamily: cifar\nstages: [2, 2, 2]\n", 1, ["depth: 20", "14", "set one"]),
+    "depth against stages": (
+        "depth: 20\nfamily: cifar\nstages: [2, 2, 2]\n",
+        1,
+        ["depth: 20", "14", "set only one of them"],
+    ),
     "a stage too many": ("family: cifar\nstages: [1, 1, 1, 1]\n", 2, ["stages.3.width", "3 stages", "width: 128"]),
     "no family": ("stages: [1]\n", None, ["family: not set", "stem", "imagenet or cifar"]),
     "nothing said": ("classes: 3\n", None, ["depth: not set", "stages", "name"]),
