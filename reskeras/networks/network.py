@@ -62,7 +62,7 @@ class NetworkSpec(AnyNetwork):
     ] = None
     squeeze_multiple: Annotated[
         Annotated[int, whole(1, 1024)] | None,
-        Field(description="Round the reduced channels to a multiple of this number, at least to itself (timm: 8)"),
+        Field(description="Round the reduced channels to a multiple of this number, at least to it (timm: 8)"),
     ] = None
     first_shortcut: Annotated[
         FirstShortcut | None,

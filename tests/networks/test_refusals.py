@@ -100,7 +100,7 @@ FILES = {
     "unknown order": ("depth: 20\norder: full-preact\n", 2, ["'full-preact'", "did you mean full_preact?"]),
     "a name for a file": ("depth: 20\nname: ../net\n", 2, ["name: '../net'"]),
     "vgg without classes": ("name: vgg-19\nclasses: 0\n", 2, ["classes: 0"]),
-    "vgg with a stage more": ("name: vgg-19\nwidths: [8, 8]\n", None, ["widths", "2", "5"]),
+    "vgg with a stage more": ("name: vgg-19\nwidths: [8, 8]\n", 2, ["widths", "2", "5"]),
 }
 # text or bytes that is no document of fields, and what is said of it
 DOCUMENTS = {
@@ -127,7 +127,7 @@ DOCUMENTS = {
     "no such date": ("depth: 20\nname: 2001-13-45\n", ["month"]),
     "key of a list": ("[depth]: 20\n", ["line 1"]),
     "number for a key": ("1: 2\n", ["1"]),
-    "huge": ("depth: 20 #" + "x" * (1 << 20), ["more than 262144"]),
+    "huge": ("depth: 20 #" + "x" * (1 << 20), ["more than 262,144"]),
     "binary": (b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe", ["not UTF-8 text"]),
     "null bytes": (b"depth: 20\x00\n", ["unacceptable character"]),
 }

@@ -68,7 +68,7 @@ def test_a_curve_is_labelled_at_its_end_in_its_colour_with_the_last_test_error()
     for label, net, end, line in zip(
         labels_of(figure), NETS, (17.0, 42.0, 14.7, 12.9), figure.axes[0].lines[1::2], strict=True
     ):
-        assert label.get_text() == f"{net} {end:.1f} %"
+        assert label.get_text() == f"{net} {end:.1f}%"
         assert label.get_color() == line.get_color()
         assert label.xy == pytest.approx((14, end))
     assert not any(axes.get_legend() for axes in figure.axes) and len(figure.legends) == 1

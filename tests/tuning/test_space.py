@@ -28,10 +28,10 @@ def made(**parameters):
         ({"parameters": {"recipe.epochs": {"low": 3, "high": 3}}}, "the range from 3 to 3 is empty"),
         ({"parameters": {"recipe.ema": {"low": 0.0, "high": 0.5, "sampling": "log"}}}, "needs a low above 0"),
         ({"parameters": {"recipe.epochs": {"low": 1, "high": 5, "step": 0.5}}}, "should be an integer"),
-        ({"parameters": {"recipe.epochs": {"low": 1, "high": 5, "step": 0}}}, "step 0 should be more than 0"),
+        ({"parameters": {"recipe.epochs": {"low": 1, "high": 5, "step": 0}}}, "step: 0 should be more than 0"),
         (
             {"parameters": {"recipe.epochs": {"low": 1, "high": 5, "step": 1, "sampling": "log"}}},
-            "step 1 should be more than 1",
+            "step: 1 should be more than 1",
         ),
         ({"parameters": {"recipe.epochs": {"choices": [1, 2], "low": 1}}}, "cannot be combined"),
         ({"parameters": {"recipe.epochs": [2, 2]}}, "choices: one is given twice"),
