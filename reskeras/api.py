@@ -178,15 +178,15 @@ def port(
 ) -> Run:
     """Import a network that was trained with another library, as a run.
 
-    `source` is a `keras.Model` or one of `tf_keras`, a file (.keras, .h5, .safetensors, .pth), a run folder that has a
-    network alone, as `reskeras build` makes it, or a name of keras.applications to download; a file of Keras weights
-    alone is those of an `application`. An `architecture`, such as timm:resnet50.a1_in1k, says whose a state dict is, as
-    a config.json beside it may: the port is then proven against that library's own network. `classes` is a file of
-    names (by default what that config.json says, else numbers), `size` that of the square images, `normalise` caffe,
-    tf, torch, unit or raw. `batch_norm_epsilon` is that of a state dict, which does not hold it. A Faster R-CNN of
-    torchvision becomes a detector's run. The port is compared with its source on the same images and refused
-    (ReskerasError, status 1) when a logit differs by more than 1e-4 of the largest, or of a detector a probability or a
-    corner, as a share of the image's longer side.
+    `source` is a `keras.Model` or one of `tf_keras`, a file (.keras, .h5, .safetensors, .pth), a run folder that
+    holds only a network, as `reskeras build` makes it, or the name of a network of keras.applications to download; a
+    file of weights alone needs the name of its `application`. An `architecture`, such as timm:resnet50.a1_in1k, names
+    the original of a state dict, as a config.json beside it may: the port is then proven against that library's
+    network. `classes` is a file of names (by default what that config.json says, else numbers), `size` that of the
+    square images, `normalise` caffe, tf, torch, unit or raw. `batch_norm_epsilon` is that of a state dict, which does
+    not hold it. A Faster R-CNN of torchvision becomes a detector's run. The port is compared with its source on the
+    same images and refused (ReskerasError, status 1) when a logit differs by more than 1e-4 of the largest, or of a
+    detector a probability or a corner, as a share of the image's longer side.
     """
     if isinstance(out, str | Path):
         place_for(out, "")  # refuses an existing folder before anything is read

@@ -150,7 +150,7 @@ class Walk:
                         files.append(folder / entry.name)
         except OSError as error:
             if folder == self.root:
-                raise failure(f"data: {folder} cannot be read: {error.strerror}") from error
+                raise failure(f"data: {folder} cannot be read: {(error.strerror or str(error)).lower()}") from error
             self.left_out.add("unreadable", folder)
         return Children(tuple(folders), tuple(files))
 
@@ -166,7 +166,10 @@ class Walk:
             self.left_out.add("dangling", entry.path)
             return ""
         except OSError as error:  # a link to itself, or to what may not be looked at
-            self.left_out.add("dangling" if entry.is_symlink() else "unreadable", f"{entry.path} ({error.strerror})")
+            self.left_out.add(
+                "dangling" if entry.is_symlink() else "unreadable",
+                f"{entry.path} ({(error.strerror or str(error)).lower()})",
+            )
             return ""
         if link and is_hidden(entry.name):
             return ""

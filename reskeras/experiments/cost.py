@@ -158,7 +158,7 @@ def _epoch_seconds(
         if (cores := beside.cores) < BUSY:
             write_json(path, rates)
         else:  # it is measured again the next time
-            tell(f"other work used {cores:.1f} cores meanwhile, so that the time of {row.name} is too long")
+            tell(f"other work used {cores:.1f} cores meanwhile, so the time measured for {row.name} is too long")
     return work.images / rates[key] if key in rates else None
 
 

@@ -178,7 +178,7 @@ def _responses(series: Sequence[Series]) -> Any:
     from reskeras.report.figures import log_where_positive
 
     plot = _Plot(["Layer responses (v1 figure 7), in order", "Layer responses, sorted"])
-    what = "layer, of convolutions of 3x3 or more"
+    what = "layer (convolutions of 3x3 or larger)"
     along = _along(plot.axes, series, lambda each: len(each.responses), what, 1)
     for axis in plot.axes:
         axis.set_ylabel("standard deviation")
@@ -249,7 +249,7 @@ def _lesions(series: Sequence[Series]) -> Any:
             errors = [[100 * (1 - lesion.accuracy) for lesion in lesions] for lesions in found]
             x = [places[lesion.units[0]] for lesion in found[0]]
             dots = {"marker": each.style["marker"] or ".", "markevery": 1}
-            plot.line(number, each, x, errors, lambda values: f"(median {np.median(values):.0f} %)", **dots)
+            plot.line(number, each, x, errors, lambda values: f"(median {np.median(values):.0f}%)", **dots)
             plot.level(number, each, whole, "whole network")
     for axis in plot.axes:
         axis.set_ylabel("test error (%)")

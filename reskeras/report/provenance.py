@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reskeras.export.proof import Proof
+from reskeras.printable import counted
 from reskeras.report.sections import Facts, Table
 
 
@@ -91,7 +92,7 @@ def provenance_facts(made: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("seed", made.get("seed")),
         ("precision", made.get("precision")),
         ("training time", f"{made['training_seconds']:,.0f} s" if "training_seconds" in made else None),
-        ("processor", f"{machine.get('processor')}, {machine.get('cpus')} cores" if machine else None),
+        ("processor", f"{machine.get('processor')}, {counted(machine.get('cpus', 1), 'core')}" if machine else None),
         ("system", machine.get("system")),
         ("versions", ", ".join(f"{name} {version}" for name, version in made.get("versions", {}).items())),
         ("git revision", made.get("git_revision")),

@@ -204,8 +204,10 @@ def test_a_keras_model_of_another_space_is_refused_with_what_it_has(tmp_path):
 
 def test_wrong_names_of_classes_and_pixels(network, tmp_path):
     (tmp_path / "names.txt").write_text("ant\n")
-    with pytest.raises(ReskerasError, match="1 lines, but the network has 4"):
+    with pytest.raises(ReskerasError, match="1 line, but the network has 4"):
         reskeras.port(network, classes=tmp_path / "names.txt", out=tmp_path / "run")
+    with pytest.raises(ReskerasError, match=r"^classes: file not found: \S+none\.txt$"):
+        reskeras.port(network, classes=tmp_path / "none.txt", out=tmp_path / "run")
     with pytest.raises(ReskerasError, match="'bgr' is not one of caffe, tf, torch"):
         reskeras.port(network, normalise="bgr", out=tmp_path / "run")
     with pytest.raises(ReskerasError, match="out:"):

@@ -63,7 +63,7 @@ def test_labels_say_what_is_compared():
     )
     found = draw_analyses({"one": analysis})
     assert [labels_of(axes) for axes in found["responses"].axes] == [["one"], ["one (mean 2.00)"]]
-    assert labels_of(found["lesions"].axes[0]) == ["one\n(median 30 %)"]
+    assert labels_of(found["lesions"].axes[0]) == ["one (median 30%)"]
     assert labels_of(found["signal"].axes[1]) == [f"one ({analysis.depth:.1f} layers)"]
 
 

@@ -197,7 +197,7 @@ def test_patience_ends_a_training_and_is_kept_over_a_resume(tmp_path):
     assert epochs < 12
     again = reskeras.train(reskeras.network(**TINY), out=tmp_path / "run", resume=True, **fields)
     assert len(again.folder.metrics()) == epochs
-    with pytest.raises(reskeras.ReskerasError, match="patience needs held-out images; set holdout"):
+    with pytest.raises(reskeras.ReskerasError, match="patience: needs held-out images; set holdout"):
         reskeras.recipe("step-cifar", patience=2)
 
 

@@ -90,7 +90,7 @@ def summary(
                 str(run.plan.weighted_layers()),
                 f"{run.plan.complexity().parameters:,}",
                 str(len(run.metrics)),
-                told(last[key]) if last else "",
+                told(last[key]) if key in last else "",
                 *(shown(found) if found else "" for shown in figures.values()),
                 f"{found.images:,}" if found else "",
             ]

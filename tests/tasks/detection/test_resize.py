@@ -95,9 +95,9 @@ def test_without_it_a_detector_has_its_one_canvas():
         (["resize.shorter=0"], "resize.shorter: 0"),
         (
             ["resize.shorter=800", "resize.multiple=8"],
-            "multiple: 8 makes [0-9]+ canvases of 800 and 1333, more than 128",
+            "multiple: 8 makes [0-9]+ canvases for sides of 800 and 1333, more than 128",
         ),
-        (["resize.multiple=32", "resize.canvases=[[1000, 1000]]"], "canvases: follow from multiple"),
+        (["resize.multiple=32", "resize.canvases=[[1000, 1000]]"], "canvases: contradict multiple"),
         (["resize.rounding=up"], "rounding: 'up' is not one of nearest, down"),
     ],
 )

@@ -232,7 +232,7 @@ def test_a_spec_decides_its_defaults_and_resolves_to_itself():
     [
         (["shorter=100"], "shorter: 100 is below the 224x224 pixels of the trunk's crop"),
         (["shared=head"], "shared: 'head' has no map to look at"),
-        (["negative=0.9"], "negative: 0.9 must be at most positive"),
+        (["negative=0.9"], "negative: 0.9 should be at most positive"),
         (["anchors.sizes=[16, 16]"], "anchors.sizes"),
         (["regions.size=7"], "--set: 'regions' is not one of"),
         (["trunk.depth=7"], "depth: 7 is not a possible depth"),
