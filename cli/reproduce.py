@@ -12,7 +12,7 @@ import click
 from reskeras.errors import ReskerasError
 
 from .completion import complete_scale, complete_source, complete_suites, complete_turn
-from .output import echo, emit_json, facts, heading, note, prose, result_json_option, short
+from .output import echo, emit_json, facts, heading, note, prose, result_json_option, short, short_time
 from .paths import data_dir_option
 from .suite_results import check_suites, echo_suite, emit_suites
 from .tables import Column, table
@@ -177,7 +177,7 @@ def _echo_cost(expected: Cost, several: bool) -> None:
     time = (
         "time unknown until a run has finished"
         if expected.seconds is None
-        else f"about {expected.seconds / 60:,.0f} min here, by epochs that have finished or a step measured now"
+        else f"about {short_time(expected.seconds)} here, by epochs that have finished or a step measured now"
     )
     facts(
         [

@@ -240,6 +240,7 @@ def test_the_cost_of_all_is_counted_once_and_what_is_done_is_left_out(small, tmp
         busy.setattr(module, "used_seconds", lambda: 2 * time.monotonic() + sum(os.times()[:4]))
         assert cost(ready, tmp_path, replicas=opened_replicas([], 1), tell=asked.append).seconds > 0
     assert asked[1] == "other work used 2.0 cores meanwhile, so the time measured for plain is too long"
+    assert asked[::2] == [f"measuring a step of {row}" for row in ("plain", "resnet", "preact")]  # not for each seed
     assert cost(ready, tmp_path).seconds is None  # not kept
     monkeypatch.setattr(module, "used_seconds", lambda: sum(os.times()[:4]))
     asked = []
