@@ -166,7 +166,7 @@ class TestRefusals:
             (["train", "resnet-18", "--data", "voc:x", "--epochs", "0"], ["epochs: 0"]),
             (["train", "resnet-18", "--data", "voc:x", "--recipe", "detektor"], ["did you mean detector?"]),
             (["train", "resnet-18", "--data", "voc:x", "--rate-factor", "stage1"], ["NAME=NUMBER"]),
-            (["train", "--from", "nowhere", "--data", "voc:x"], ["nowhere"]),
+            (["train", "--from", "nowhere", "--data", "voc:x"], ["run: folder not found: nowhere"]),
             (["evaluate", "nowhere"], ["folder not found: nowhere"]),
             (["evaluate", "nowhere", "--scales", "big"], ["scales: 'big'", "0.75,1,1.5"]),
             (["evaluate", "nowhere", "--curves", "curves.pdf"], [".png or .svg"]),

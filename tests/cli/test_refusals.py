@@ -46,6 +46,8 @@ def refused(*arguments: str) -> str:
         (["diff"], ["'A'"]),
         (["schema", "recip"], ["'recip'", "did you mean recipe?"]),
         (["build"], ["depth: not set"]),
+        (["train", "--from", "nowhere", "--data", "digits"], ["run: folder not found: nowhere"]),
+        (["train", "--from", "resnet-50", "--data", "digits"], ["run: folder not found: resnet-50"]),
         (["build", "resnet-18", "--out", "/"], ["out: / already exists"]),
         (["build", "resnet-18", "--plot", "net.bmp"], ["plot: net.bmp", ".png, .svg or .pdf"]),
         (["build", "resnet-18", "--plot", "no-such-folder/net.png"], ["folder not found: no-such-folder"]),
