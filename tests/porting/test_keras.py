@@ -10,6 +10,7 @@ from reskeras.data.decode import WHOLE
 from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read
 from reskeras.networks.diff import difference
+from reskeras.porting.back import application_of
 from reskeras.porting.foreign_model import of_keras
 from reskeras.porting.layouts import APPLICATIONS
 from tests.graph.by_hand import distance
@@ -168,6 +169,21 @@ def test_our_own_network_as_keras_weights(tmp_path):
         weights=proof.path, classes=4, input_shape=(64, 64, 3), classifier_activation=None
     )
     assert agrees(run, again, "ResNet50", 64)
+
+
+@pytest.mark.parametrize("depth", [18, 34, 20])
+def test_a_network_that_keras_applications_lacks_is_refused_by_its_depth(depth):
+    spec = reskeras.network(depth=depth, family="cifar" if depth == 20 else "imagenet")
+    with pytest.raises(
+        ReskerasError, match=f"^to: .* no residual network of {depth} layers, only ResNet50, "
+    ) as refusal:
+        application_of(spec)
+    assert refusal.value.status == 2 and "did you mean" not in str(refusal.value)
+
+
+def test_networks_of_keras_applications_are_found_by_depth_and_order():
+    assert application_of(reskeras.network(depth=101, order="full_preact")) == ("ResNet101V2", "tf")
+    assert application_of(reskeras.network(depth=50)) == ("ResNet50", "caffe")
 
 
 @pytest.mark.parametrize(
