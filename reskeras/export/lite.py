@@ -148,7 +148,7 @@ def describe(kind: str, file: Path, path: Path, usage: Usage) -> None:
     given, told = tensors_of(file.read_bytes())
     [pixels] = given
     colours = "RGB" if usage.channels == 3 else "grey"
-    steps = [usage.sizing, f"give pixels as {colours}, 0 to 255"]
+    steps = ["rotate the image as its EXIF tag says", usage.sizing, f"give pixels as {colours}, 0 to 255"]
     if pixels.scale is not None:
         steps.append(f"as {pixels.type}, clipped: round(pixel / {pixels.scale:.9g}) {pixels.zero_point:+d}")
     answer = f" {usage.answer}" if usage.answer else ""
