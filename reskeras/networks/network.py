@@ -18,9 +18,10 @@ from reskeras.plans.plan import Plan
 
 
 class NetworkSpec(AnyNetwork):
-    """A residual network as the user specifies it; `decided` fills in the rest.
+    """A residual network as the user specifies it; what is left out is decided by the rest and the papers.
 
-    Every field is optional. v1 is arXiv:1512.03385, v2 is arXiv:1603.05027.
+    Every field is optional, but that depth or stages must be set, and with stages a family or a stem. v1 is
+    arXiv:1512.03385, v2 is arXiv:1603.05027.
     """
 
     name: (
