@@ -12,7 +12,7 @@ import click
 from reskeras.addresses import copies_named
 from reskeras.artefacts import kinds_listed
 
-from .cards import card_fact, echo_files
+from .cards import card_fact
 from .classification_results import echo_noise, echo_proofs
 from .output import command_line, echo, emit_json, heading, json_option, prose
 from .run_options import data_options, numbers_by_name, run_argument
@@ -118,8 +118,7 @@ def echo_exported(run: Run, proofs: Sequence[Proof], data: str | None) -> None:
     """Print the proofs of the exported artefacts, measured on `data`, and how to start a server with them."""
     from reskeras.export.server import commands_for
 
-    echo_proofs(proofs)
-    echo_files([card_fact(run.folder.export_folder)])
+    echo_proofs(proofs, card_fact(run.folder.export_folder))
     if data is None and "data" not in run.folder.provenance():
         echo()
         prose(

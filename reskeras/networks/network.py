@@ -20,7 +20,7 @@ from reskeras.plans.plan import Plan
 class NetworkSpec(AnyNetwork):
     """A residual network as the user specifies it; what is left out is decided by the rest and the papers.
 
-    Every field is optional, but that depth or stages must be set, and with stages a family or a stem. v1 is
+    Every field is optional, except that depth or stages must be set, and with stages a family or a stem. v1 is
     arXiv:1512.03385, v2 is arXiv:1603.05027.
     """
 
