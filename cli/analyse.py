@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from .completion import complete_data, complete_network
-from .output import echo, emit_json, facts, heading, progress
-from .paths import Written
+from .output import echo, emit_json, facts, heading, json_option, progress
+from .paths import Written, data_dir_option
 from .tables import Column, table
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     shell_complete=complete_data,
     help="Images to measure on.  [default: the run's data; digits for fresh networks]",
 )
-@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
+@data_dir_option
 @click.option("--images", type=int, default=1000, show_default=True, metavar="N", help="Number of test images.")
 @click.option(
     "--lesions",
@@ -42,14 +42,14 @@ if TYPE_CHECKING:
     metavar="N",
     help="Remove at most N units and swap at most N pairs; 0 for none.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of fresh weights.")
+@click.option("--seed", type=int, metavar="N", default=0, show_default=True, help="Seed of fresh weights.")
 @click.option(
     "--out",
     type=Written(),
     metavar="DIR",
     help="Write the plots to this folder.  [default: RUN/analysis; for several networks saved_models/analysis]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@json_option
 def command(
     networks: tuple[str, ...],
     data: str | None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .network_options import NetworkRequest, network_options
-from .output import command_line, echo, emit_json, note, short_bytes, working
+from .output import command_line, echo, emit_json, json_option, note, short_bytes, working
 from .paths import Written
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="The new run folder.  [default: saved_models/NAME]"
 )
 @click.option("--plot", type=Written(), metavar="FILE", help="Also draw the network unit by unit: .png, .svg or .pdf.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@json_option
 def command(request: NetworkRequest, out: Path | None, plot: Path | None, as_json: bool) -> None:
     """Compile a network with fresh weights, describe it, and save it as a new run folder.
 

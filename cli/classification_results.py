@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .cards import echo_files
 from .output import echo, facts, short_bytes
 from .tables import Column, table
 
@@ -55,8 +56,9 @@ def echo_predictions(predictions: Sequence[Prediction]) -> None:
     table([Column("image"), Column("class"), Column("probability", right=True)], rows)
 
 
-def echo_proofs(proofs: Sequence[Proof]) -> None:
-    """Print each artefact compared with the Keras model on the same images, and its timings on this machine."""
+def echo_proofs(proofs: Sequence[Proof], *beside: tuple[str, str, str]) -> None:
+    """Print each artefact compared with the Keras model on the same images, its timings on this machine, and where it
+    is; also the lines of what is `beside` them, for `echo_files`."""
     of = proofs[0].accuracy_of
     agreement, accuracy = ("top-1 agreement", "accuracy") if of == "top-1" else ("agreement", of)
     figures = ("size", "largest difference", agreement, accuracy, f"Keras {accuracy}", "images")
@@ -91,13 +93,8 @@ def echo_proofs(proofs: Sequence[Proof]) -> None:
             ],
         )
         echo()
-    width = max(len(proof.path) for proof in proofs)
-    facts(
-        [
-            (proof.kind, proof.path.ljust(width), f"verified against {proof.against}" if proof.against else "")
-            for proof in proofs
-        ]
-    )
+    verified = [f"verified against {proof.against}" if proof.against else "" for proof in proofs]
+    echo_files([*((proof.kind, proof.path, remark) for proof, remark in zip(proofs, verified, strict=True)), *beside])
 
 
 def _echo_integers(proofs: Sequence[Proof]) -> None:

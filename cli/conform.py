@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .diff import echo_units, value_text
-from .output import echo, emit_json, facts, heading, sentence
+from .output import echo, emit_json, facts, heading, json_option, sentence
 from .paths import Written
 from .tables import Column, table
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Write the spec, if it compiles to the same function.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@json_option
 def command(model: Path, out: Path | None, as_json: bool) -> None:
     """Identify the network of MODEL, a .keras or .h5 file or a run folder, and list its deviations from the papers.
 

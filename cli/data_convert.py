@@ -9,7 +9,8 @@ import click
 from reskeras.readers import OBJECTS, usages
 
 from .completion import complete_objects
-from .output import command_line, echo, emit_json, facts, progress
+from .output import command_line, echo, emit_json, facts, json_option, progress
+from .paths import data_dir_option
 
 
 @click.command(
@@ -26,8 +27,8 @@ from .output import command_line, echo, emit_json, facts, progress
 )
 @click.argument("source", shell_complete=complete_objects)
 @click.argument("target")
-@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@data_dir_option
+@json_option
 def command(source: str, target: str, data_dir: Path | None, as_json: bool) -> None:
     """Convert a set; help is above."""
     from reskeras.tasks.detection.annotations.convert import convert_data

@@ -10,7 +10,7 @@ from reskeras.readers import CLASSES, usages
 
 from .completion import complete_source
 from .output import command_line, echo, facts, progress, short_bytes
-from .paths import Written
+from .paths import Written, data_dir_option
 
 
 @click.command(
@@ -44,7 +44,7 @@ from .paths import Written
     help="Quality of resized JPEGs.",
 )
 @click.option("--name", metavar="NAME", help="Name of the set, for --data tfds:NAME.  [default: after SOURCE]")
-@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
+@data_dir_option
 def command(
     source: str, out: Path, size: int, keep_size: bool, quality: int, name: str | None, data_dir: Path | None
 ) -> None:

@@ -15,8 +15,8 @@ from reskeras.files import write_csv
 from reskeras.readers import CLASSES, OBJECTS, usages
 
 from .completion import complete_recipe, complete_source
-from .output import echo, emit_json, working
-from .paths import Written
+from .output import echo, emit_json, json_option, working
+from .paths import Written, check_picture, data_dir_option
 from .surveys import echo_object_survey, echo_survey
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ SMALLEST_CANVAS, LARGEST_CANVAS = 32, 8192
     "  reskeras data cifar10 --data-dir ~/tensorflow_datasets --recipe mine.yaml --sheet cifar.png",
 )
 @click.argument("source", shell_complete=complete_source)
-@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
+@data_dir_option
 @click.option(
     "--recipe",
     metavar="RECIPE",
@@ -74,10 +74,10 @@ SMALLEST_CANVAS, LARGEST_CANVAS = 32, 8192
     "--places",
     type=Written(dir_okay=False),
     metavar="FILE.csv",
-    help="Of annotated images write a line for each image, file or object that a note counts: what was left out or "
-    "changed, where, how often.",
+    help="For annotated images: write a CSV line for each image, file or object that a note counts, with what was left "
+    "out or changed, where, and how often.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@json_option
 def command(
     source: str,
     data_dir: Path | None,
@@ -95,8 +95,7 @@ def command(
     if size and shorter is not None:
         raise ReskerasError("--shorter: contradicts --input-shape; the canvases follow from the shorter side")
     chosen = read_recipe(recipe or "quick")  # wrong requests fail before TensorFlow loads
-    if sheet is not None and (sheet.suffix.lower() != ".png" or not sheet.absolute().parent.is_dir()):
-        raise ReskerasError(f"--sheet: {sheet} should end in .png and be in an existing folder")
+    check_picture(sheet, "--sheet")
     from reskeras.tasks.detection.opening import annotates_objects
 
     show: Callable[[], None]
@@ -130,7 +129,7 @@ def _refuse_of_objects(source: str, data_dir: Path | None, shorter: int | None, 
     open_source(source, data_dir)
     if shorter is not None:
         raise ReskerasError(f"--shorter: {source} has no annotated objects; use --input-shape")
-    raise ReskerasError(f"--places: {source} has no annotated objects; what is skipped stands in the notes")
+    raise ReskerasError(f"--places: {source} has no annotated objects; the notes say what is skipped")
 
 
 def _of_images(source: str, data_dir: Path | None, recipe: Recipe, size: Size | None, sheet: Path | None) -> Survey:
@@ -189,11 +188,11 @@ def _size(typed: str | None) -> Size | None:
     try:
         height, width, channels = shape_from_text(typed)
     except ValueError as error:
-        raise ReskerasError(f"--input-shape: {typed!r} {error}") from None
+        raise ReskerasError(f"--input-shape: {typed!r}: {error}") from None
     if not all(1 <= side <= MOST_PIXELS for side in (height, width)) or channels == 0:
         raise ReskerasError(
-            f"--input-shape: {typed!r} should have a height and width between 1 and {MOST_PIXELS} pixels, and at least "
-            "1 channel"
+            f"--input-shape: {typed!r}: should have a height and width between 1 and {MOST_PIXELS} pixels, and at "
+            "least 1 channel"
         )
     return height, width
 

@@ -10,7 +10,7 @@ from .output import echo_text
 DETECTORS, RUNS = "Inspect detectors (no TensorFlow needed)", "Train, use"
 COMMANDS = {
     "show": Entry(".detect_show", "Describe a detector: parts, parameters, multiply-adds, anchors.", DETECTORS),
-    "train": Entry(".detect_train", "Train a detector on annotated images by a recipe.", RUNS),
+    "train": Entry(".detect_train", "Train a detector on annotated images with a recipe.", RUNS),
     "evaluate": Entry(".detect_evaluate", "Measure the average precision of a trained detector.", RUNS),
     "predict": Entry(".detect_predict", "Detect objects in image files.", RUNS),
     "export": Entry(".detect_export", "Export a trained detector to SavedModel, and verify it.", RUNS),

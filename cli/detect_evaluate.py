@@ -7,13 +7,12 @@ from typing import Any
 
 import click
 
-from reskeras.errors import ReskerasError
 from reskeras.files import atomic_file
 
 from .detect_options import looking_options
 from .detect_results import echo_detection_evaluation
-from .output import echo, emit_json, note, progress
-from .paths import Written
+from .output import echo, emit_json, json_option, note, progress
+from .paths import Written, check_picture
 from .run_options import data_options, run_argument
 
 
@@ -37,7 +36,7 @@ from .run_options import data_options, run_argument
 @click.option(
     "--pictures", type=Written(), metavar="FILE.png", help="Draw some images, with annotations beside detections."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@json_option
 def command(
     run: Path,
     data: str | None,
@@ -55,8 +54,8 @@ def command(
     --refine, --scales and --with are the test-time options of v1 appendix B, which take longer per image: an ensemble
     of three about nine times as long.
     """
-    _check("curves", curves, (".png", ".svg"))
-    _check("pictures", pictures, (".png",))
+    check_picture(curves, "--curves", (".png", ".svg"))
+    check_picture(pictures, "--pictures")
     from reskeras.tasks.detection.options import Options
     from reskeras.tasks.detection.run import DetectorRun
 
@@ -91,8 +90,3 @@ def command(
         if place == 0:
             echo()
         echo(f"written    {path}")
-
-
-def _check(flag: str, path: Path | None, kinds: tuple[str, ...]) -> None:
-    if path and (path.suffix not in kinds or not path.absolute().parent.is_dir()):
-        raise ReskerasError(f"{flag}: {path} should end in {' or '.join(kinds)} and be in an existing folder")

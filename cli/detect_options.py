@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .export import echo_exported
-from .output import emit_json, working
+from .output import emit_json, json_option, working
 from .paths import Written
 from .run_options import batch_option, data_options, listed_numbers, numbers_by_name, run_argument
 
@@ -57,7 +57,7 @@ def looking_options(command: Command) -> Command:
         click.option(
             "--shorter",
             metavar="PIXELS,...",
-            help="As --scales, by the pixels of the image's shorter side; the paper has 200,400,600,800,1000.",
+            help="Like --scales, but in pixels of the image's shorter side; the paper uses 200,400,600,800,1000.",
         ),
         click.option(
             "--scales",
@@ -175,7 +175,7 @@ def exporting_options(kinds: str) -> Callable[[Command], Command]:
 
         decorated: Command = with_export
         for decorator in (
-            click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs."),
+            json_option,
             data_options,
             click.option("--no-timing", is_flag=True, help="Skip the timings."),
             batch_option,

@@ -11,7 +11,7 @@ import click
 from .answers import AnswerFormat
 from .detect_options import class_names, looking_options, written_options
 from .detect_results import echo_detections
-from .output import progress
+from .output import json_option, progress
 from .paths import csv_option
 from .run_options import Broken, run_and_images, served_options
 
@@ -61,7 +61,7 @@ ANSWERS = AnswerFormat(TITLES, _rows, echo_detections, OF_FRAMES)
     "--tile",
     type=int,
     metavar="PIXELS",
-    help="Look at larger images also in overlapping square tiles of this side, for small objects.",
+    help="Also look at larger images in overlapping square tiles of this side, to find small objects.",
 )
 @click.option(
     "--tile-overlap",
@@ -75,7 +75,7 @@ ANSWERS = AnswerFormat(TITLES, _rows, echo_detections, OF_FRAMES)
     "COCO format, to this new folder."
 )
 @csv_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@json_option
 def command(
     paths: tuple[Path, ...],
     score: float | None,
@@ -94,8 +94,9 @@ def command(
     IMAGE is a file, a folder (all images and videos below it), a quoted pattern, or - for an image on standard input. A
     file that cannot be read is reported and skipped, and the exit status is then 1; in JSON it has an "error".
 
-    A box is given by its edges in pixels of the image as displayed, from the upper left corner. Of a video every frame
-    has an entry in JSON and in CSV, with its number and its time in seconds; videos need pip install 'reskeras[video]'.
+    A box is given by its edges in pixels of the image as displayed, from the upper left corner. Every frame of a
+    video has an entry in JSON and in CSV, with its number and its time in seconds; videos need
+    pip install 'reskeras[video]'.
 
     With --url there is no RUN: the files (JPEG or PNG) are sent to TensorFlow Serving, which answers with the served
     model's own settings.

@@ -14,7 +14,7 @@ from reskeras.readers import OBJECTS, usages
 from .completion import complete_objects, complete_recipe
 from .network_options import NetworkRequest, network_options
 from .output import echo, echo_text, emit_json, working
-from .paths import Written
+from .paths import Written, check_picture, data_dir_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,19 +39,19 @@ if TYPE_CHECKING:
     shell_complete=complete_objects,
     help=f"Compare the anchors with the training objects of {usages(OBJECTS)}.",
 )
-@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
+@data_dir_option
 @click.option(
     "--recipe",
     metavar="RECIPE",
     shell_complete=complete_recipe,
-    help="Recipe that --batch augments images by: a name or a YAML file.  [default: the one in DETECTOR's file, else "
-    "detector]",
+    help="Recipe with which --batch augments images: a name or a YAML file.  [default: the one in DETECTOR's file, "
+    "else detector]",
 )
 @click.option(
     "--batch",
     type=Written(dir_okay=False),
     metavar="FILE.png",
-    help="Draw the first batch of a training on --data: augmented images with their boxes.",
+    help="Draw the first batch of training on --data: augmented images with their boxes.",
 )
 @click.option("--yaml", "form", flag_value="yaml", help="Print the sparse spec, as a file to edit.")
 @click.option("--resolved", "form", flag_value="resolved", help="Print the spec with every default filled in.")
@@ -132,9 +132,8 @@ def _recipe_of_batch(
     if batch and form in ("yaml", "resolved"):
         raise ReskerasError(f"--batch: contradicts --{form}, which prints the spec alone")
     if batch and not data:
-        raise ReskerasError("--batch: draws images of --data; give a SOURCE, too")
-    if batch and (batch.suffix.lower() != ".png" or not batch.absolute().parent.is_dir()):
-        raise ReskerasError(f"--batch: {batch} should end in .png and be in an existing folder")
+        raise ReskerasError("--batch: draws images of --data; give --data SOURCE too")
+    check_picture(batch, "--batch")
     if recipe and not batch:
-        raise ReskerasError("--recipe: only for the picture of a batch; give --batch FILE.png, too")
+        raise ReskerasError("--recipe: only for the picture of a batch; give --batch FILE.png too")
     return read_recipe(recipe or recipe_of(request.source, "detector")) if batch else None

@@ -27,7 +27,7 @@ from .training_options import OF_OBJECTS, TrainingRequest, objects_option, train
     losses=OF_OBJECTS,
 )
 def command(request: NetworkRequest, data: str, training: TrainingRequest) -> None:
-    """Train a Faster R-CNN DETECTOR on annotated images by a recipe, proposals and regions jointly.
+    """Train a Faster R-CNN DETECTOR on annotated images with a recipe, proposals and regions jointly.
 
     DETECTOR is a YAML file with the field backbone, a detector's run, or any network to use as the backbone. Flags
     override fields of the backbone; --set also sets the detector's own, such as --set anchors.sizes=[16,32,64]. The

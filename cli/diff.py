@@ -12,7 +12,7 @@ from reskeras.errors import ReskerasError
 
 from .completion import complete_network
 from .network_options import NetworkRequest, network_options
-from .output import Styled, echo, emit_json, heading, sentence, short, short_bytes
+from .output import Styled, echo, emit_json, heading, json_option, sentence, short, short_bytes
 from .tables import Column, table
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ COLOURS = {"-": "red", "+": "green", "~": "yellow"}
 @click.argument("a", shell_complete=complete_network)
 @click.argument("b", required=False, shell_complete=complete_network)
 @network_options("absent")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@json_option
 def command(a: str, b: str | None, request: NetworkRequest, as_json: bool) -> None:
     """Compare networks A and B: fields, operations, costs.
 

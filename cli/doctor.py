@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from reskeras.errors import FAILED
+from reskeras.printable import counted
 
 from .completion import complete_data, complete_network, complete_recipe
-from .output import Styled, echo, emit_json, facts, heading, short, short_bytes, working
+from .output import Styled, echo, emit_json, facts, heading, json_option, short, short_bytes, working
+from .paths import data_dir_option
 
 if TYPE_CHECKING:
     from reskeras.diagnosis.facts import Choices, Diagnosis, Finding, Gpu, Machine, Speed
@@ -27,7 +29,7 @@ Line = tuple[str, str, str]
     "  reskeras doctor cifar10 --data-dir ~/tensorflow_datasets --json",
 )
 @click.argument("data", required=False, shell_complete=complete_data)
-@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
+@data_dir_option
 @click.option(
     "--network",
     default="cifar-resnet-20",
@@ -40,13 +42,13 @@ Line = tuple[str, str, str]
     "--recipe",
     metavar="RECIPE",
     shell_complete=complete_recipe,
-    help="Recipe to train it by: a name or a YAML file.  [default: the one in NETWORK's file, else quick]",
+    help="Recipe to train it with: a name or a YAML file.  [default: the one in NETWORK's file, else quick]",
 )
 @click.option(
     "--strategy", default="auto", show_default=True, metavar="S", help="As in train: one, mirrored, multi-worker, auto."
 )
 @click.option("--devices", type=int, metavar="N", help="As in train: number of GPUs; without a GPU, of logical CPUs.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@json_option
 def command(
     data: str | None,
     data_dir: Path | None,
@@ -134,7 +136,7 @@ def _choices(choices: Choices) -> list[Line]:
     over = f"over {choices.workers} workers" if choices.workers > 1 else ""
     each = f"{choices.batch // count} images on each" if count > 1 and not choices.batch % count else ""
     return [
-        ("strategy", choices.strategy, f"{count} replica{'s' * (count > 1)} {over}".rstrip()),
+        ("strategy", choices.strategy, f"{counted(count, 'replica')} {over}".rstrip()),
         ("batch", str(choices.batch), each),
         ("precision", choices.precision or "none", ""),
         ("XLA", "yes" if choices.xla else "no", "compiles the step"),

@@ -11,7 +11,7 @@ import click
 from reskeras.errors import ReskerasError
 from reskeras.tasks.task import find_task, other_task
 
-from .output import echo, emit_json, note
+from .output import echo, emit_json, json_option, note
 from .paths import Written
 from .run_options import data_options, listed_numbers, run_argument
 from .shown import BY_CLASS, echo_classes, echo_result
@@ -54,7 +54,7 @@ OWN = "classification"
 )
 @click.option("--confusion", type=Written(), metavar="FILE", help="Write the confusion matrix: .png, .svg or .csv.")
 @click.option("--predictions", type=Written(), metavar="FILE", help="Write a CSV file with one line per image.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@json_option
 def command(
     run: Path,
     data: str | None,
@@ -70,8 +70,8 @@ def command(
     predictions: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure accuracy and loss of a run's best model, in float32, on the data it was trained on or on other data; of
-    multi-label images mean average precision."""
+    """Measure accuracy and loss of a run's best model, in float32, on the data it was trained on or on other data; for
+    multi-label runs, mean average precision instead of accuracy."""
     looked = {
         "views": views,
         "resize": resize,

@@ -12,9 +12,9 @@ import click
 from reskeras.addresses import copies_named
 from reskeras.artefacts import kinds_listed
 
-from .cards import card_fact, echo_files
+from .cards import card_fact
 from .classification_results import echo_noise, echo_proofs
-from .output import command_line, echo, emit_json, heading, prose
+from .output import command_line, echo, emit_json, heading, json_option, prose
 from .run_options import batch_option, data_options, numbers_by_name, run_argument
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
 @click.option("--explain", "explained", is_flag=True, help="Rank the layers of int8 kinds by quantisation noise.")
 @click.option("--no-timing", is_flag=True, help="Skip the timings.")
 @data_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@json_option
 def command(
     run: Path,
     kinds: tuple[str, ...],
@@ -122,8 +122,7 @@ def echo_exported(run: Run, proofs: Sequence[Proof], data: str | None) -> None:
     """Print the proofs of the exported artefacts, measured on `data`, and how to start a server with them."""
     from reskeras.export.server import commands_for
 
-    echo_proofs(proofs)
-    echo_files([card_fact(run.folder.export_folder)])
+    echo_proofs(proofs, card_fact(run.folder.export_folder))
     if data is None and "data" not in run.folder.provenance():
         echo()
         prose(

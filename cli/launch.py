@@ -86,8 +86,8 @@ def command(
         return 0
     if restarts and not {"--out", "--resume"} & _options(arguments):
         note(
-            "launch: no --out; a restart resumes the run in the default folder, without a number, so use --out if that "
-            "is another run",
+            "launch: without --out, a restart resumes the run in the default folder, the one whose name has no number; "
+            "use --out if that is a different run",
             err=True,
         )
     launch = Launch((*PROGRAM, *first), workers or 1, (*PROGRAM, *again), restarts, grace, port=port, here=here)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from .output import emit_json, shape_text, short
+from .output import emit_json, json_option, shape_text, short
 from .tables import Column, table
 
 
@@ -14,7 +14,7 @@ from .tables import Column, table
 @click.option(
     "--filter", "text", default="", metavar="TEXT", help="List only networks with TEXT in the name or any field."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@json_option
 def command(text: str, as_json: bool) -> None:
     """List the catalogue: the papers' networks by name, with their fields and costs."""
     from reskeras.errors import ReskerasError

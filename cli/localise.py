@@ -9,7 +9,7 @@ from .output import echo_text
 
 RUNS = "Train, use"
 COMMANDS = {
-    "train": Entry(".localise_train", "Train a localiser on annotated images by a recipe.", RUNS),
+    "train": Entry(".localise_train", "Train a localiser on annotated images with a recipe.", RUNS),
     "refine": Entry(".localise_refine", "Train a refiner, which judges a localiser's best boxes anew.", RUNS),
     "evaluate": Entry(".localise_evaluate", "Measure the localisation error of a trained localiser.", RUNS),
     "predict": Entry(".localise_predict", "Say where objects are in image files.", RUNS),

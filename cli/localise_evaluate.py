@@ -9,7 +9,7 @@ import click
 
 from .localise_options import locating_options
 from .localise_results import echo_localisation
-from .output import emit_json, note, progress
+from .output import emit_json, json_option, note, progress
 from .run_options import data_options, run_argument
 
 
@@ -27,9 +27,9 @@ from .run_options import data_options, run_argument
     "--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Split to evaluate."
 )
 @locating_options(
-    "A classifier of the same classes, which says the classes of an image; also prints the errors with these."
+    "A classifier of the same classes, which decides the classes of an image; the errors with these are printed too."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@json_option
 def command(
     run: Path, data: str | None, data_dir: Path | None, split: str, looked: dict[str, Any], as_json: bool
 ) -> None:

@@ -17,8 +17,8 @@ from .detect_options import ExportRequest, exporting_options
     "  reskeras localise export saved_models/refined",
 )
 @exporting_options(
-    f"{kinds_listed('localisation')}; of a refiner {kinds_listed('refinement')}; may be repeated.  "
-    "[default: serving and tflite; of a refiner serving]"
+    f"{kinds_listed('localisation')}; for a refiner {kinds_listed('refinement')}; may be repeated.  "
+    "[default: serving and tflite; for a refiner serving]"
 )
 def command(export: ExportRequest) -> None:
     """Export the best model of a localiser, or of a refiner with the localiser whose boxes it judges, and compare each

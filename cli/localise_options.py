@@ -55,7 +55,7 @@ def _flags(classifier: str) -> list[Callable[[Command], Command]]:
             "--refiner",
             multiple=True,
             **run,
-            help="A refiner, which judges the best boxes of each class anew; of several the mean counts.",
+            help="A refiner, which judges the best boxes of each class anew; with several, their mean counts.",
         ),
         click.option("--classifier", **run, help=classifier),
     ]

@@ -13,7 +13,7 @@ from .answers import AnswerFormat
 from .detect_options import class_names, written_options
 from .localise_options import locating_options
 from .localise_results import echo_locations
-from .output import note, progress
+from .output import json_option, note, progress
 from .paths import csv_option
 from .run_options import Broken, run_and_images, served_options
 
@@ -51,12 +51,12 @@ ANSWERS = AnswerFormat(TITLES, _rows, echo_locations)
     "paths", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True), metavar="[RUN] IMAGE..."
 )
 @served_options
-@click.option("--top", type=click.IntRange(1, 1000), metavar="K", help="Number of classes to tell.  [default: 1]")
+@click.option("--top", type=click.IntRange(1, 1000), metavar="K", help="Number of classes to report.  [default: 1]")
 @click.option("--classes", metavar="NAME,...", help="Say where these classes are, instead of the likeliest.")
-@locating_options("A classifier of the same classes, which says the classes of an image.")
+@locating_options("A classifier of the same classes, which decides the classes of an image.")
 @written_options("Write the images with boxes drawn in and detections.json, in COCO format, to this new folder.")
 @csv_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@json_option
 def command(
     paths: tuple[Path, ...],
     top: int | None,
@@ -83,10 +83,12 @@ def command(
     if served is not None:
         if classes is not None or any(looked[name] for name in ("others", "refiner", "classifier")):
             raise click.UsageError(
-                "--url uses the served model as it is; leave out --classes, --classifier and --refiner"
+                "--url uses the served model as it is; leave out --classes, --classifier, --refiner and --with"
             )
         if looked["views"].dense or any(written.values()):
-            raise click.UsageError("--url answers on the centre crop and writes nothing but --csv and --json")
+            raise click.UsageError(
+                "--url looks at the centre crop and writes only --csv and --json; leave out the other options"
+            )
         ANSWERS.tell(paths, lambda files, broken: _first(served.detect(files, broken), top or 1), csv, as_json)
         return
     run, paths = run_and_images(paths)

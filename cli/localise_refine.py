@@ -16,7 +16,7 @@ from .training_options import OF_OBJECTS, TrainingRequest, objects_option, train
     "  reskeras localise refine --from saved_models/photos --teacher saved_models/where --data voc:pets",
 )
 @network_options(metavar="[REFINER]")
-@objects_option("Annotated images, as the localiser was trained on")
+@objects_option("Annotated images, like those the localiser was trained on")
 @training_options(
     recipe="the one in REFINER's file, else refiner",
     start="Start from the weights and preprocessing of this run, a classifier's or a refiner's, and from its network "

@@ -25,8 +25,8 @@ from .training_options import OF_OBJECTS, TrainingRequest, objects_option, train
     losses=OF_OBJECTS,
 )
 def command(request: NetworkRequest, data: str, training: TrainingRequest) -> None:
-    """Train a LOCALISER on annotated images by a recipe: a proposal network with a probability and a box for every
-    class (v1 appendix C). Each image has to hold an object.
+    """Train a LOCALISER on annotated images with a recipe: a proposal network with a probability and a box for every
+    class (v1 appendix C). Each image must hold an object.
 
     LOCALISER is a YAML file with the field trunk, a localiser's run, or any network to use as the trunk. Flags override
     fields of the trunk; --set also sets the localiser's own, such as --set anchors.sizes=[16,32,64]. Images are scaled

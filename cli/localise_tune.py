@@ -25,7 +25,8 @@ from .search_options import search_as, searching_options
 @click.option(
     "--teacher",
     metavar="RUN",
-    help="Search for a refiner of this trained localiser's boxes instead, from a REFINER as localise refine takes it.",
+    help="Search for a refiner of this trained localiser's boxes instead; LOCALISER is then a REFINER, as for "
+    "`reskeras localise refine`.",
 )
 @searching_options(
     click.option(
@@ -37,8 +38,8 @@ from .search_options import search_as, searching_options
 def command(request: NetworkRequest, teacher: str | None, **asked: Any) -> None:
     """Search SPACE for the best localiser and recipe, starting from LOCALISER; with --teacher for the best refiner.
 
-    Paths such as network.sample are of the localiser, network.trunk.depth of its trunk; of a refiner network.regions
-    and network.judge.depth. Everything else is as in `reskeras tune`; best.yaml is for `reskeras localise train`, or
-    `refine`.
+    In a space, network.sample is a field of the localiser and network.trunk.depth one of its trunk; for a refiner these
+    are network.regions and network.judge.depth. Everything else is as in `reskeras tune`; best.yaml is for `reskeras
+    localise train`, or `refine`.
     """
     search_as("refinement" if teacher else "localisation", request, teacher=teacher, **asked)

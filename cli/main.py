@@ -34,7 +34,7 @@ COMMANDS = {
     "recipes": Entry(".recipes", "List the built-in training recipes, or print one.", MODELS),
     "data": Entry(".data", "Survey a data set by class and size, or prepare it for training.", MODELS),
     "build": Entry(".build", "Compile a network to Keras and save it as a new run.", MODELS),
-    "train": Entry(".train", "Train a network on images by a recipe.", MODELS),
+    "train": Entry(".train", "Train a network on images with a recipe.", MODELS),
     "launch": Entry(".launch", "Train in several processes that are restarted when one fails.", MODELS),
     "spaces": Entry(".spaces", "List the built-in search spaces, or print one.", MODELS),
     "tune": Entry(".tune", "Search a space for the best network and recipe.", MODELS),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reskeras.printable import counted
+
 from .output import facts
 from .tables import Column, table
 
@@ -18,7 +20,8 @@ def echo_evaluation(result: LabelEvaluation, run: MultiLabelRun | None = None) -
 
     known = [each for each in result.figures if each.images]
     lacking = len(result.figures) - len(known)
-    over = f"mean over {len(known):,} classes" + (f"; {lacking:,} have no image" if lacking else "")
+    over = f"mean over {counted(len(known), 'class', 'classes')}"
+    over += f"; {lacking:,} {'has' if lacking == 1 else 'have'} no image" if lacking else ""
     rows = [
         ("images", f"{result.images:,}", f"{result.data}, {result.split} split, {result.views}, float32"),
         ("mAP", f"{result.mean_average_precision:.2%}", over),
@@ -26,7 +29,7 @@ def echo_evaluation(result: LabelEvaluation, run: MultiLabelRun | None = None) -
         ("exact", f"{result.exact:.2%}", "images without a wrong label"),
     ]
     if result.undefined:
-        rows.append(("undefined", f"{result.undefined:,}", "images without a finite score, counted as of no class"))
+        rows.append(("undefined", f"{result.undefined:,}", "images without a finite score, counted as having no class"))
     facts([*rows, ("loss", f"{result.loss:.4f}", "binary cross-entropy of a label, nats")])
 
 

@@ -137,6 +137,12 @@ def columns_here() -> int:
     return shutil.get_terminal_size((PROSE, 24)).columns
 
 
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+result_json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as JSON; progress goes to stderr."
+)
+
+
 def emit_json(data: Any) -> None:
     """Print one JSON document on stdout, in ASCII; numbers that are not finite become null."""
     click.echo(named(to_json(data, indent=2)))

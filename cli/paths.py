@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from reskeras.addresses import is_address
-from reskeras.files import check_place, place_of
+from reskeras.files import check_folder, check_place, check_suffix, place_of
 
 STDOUT = Path("/dev/stdout")
 
@@ -38,12 +39,22 @@ class Written(PathOrAddress):
         return path
 
 
+data_dir_option = click.option(
+    "--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets."
+)
 csv_option = click.option(
     "--csv",
     type=Written(dir_okay=False, allow_dash=True),
     metavar="FILE",
     help="Also write the results as CSV, with file names; - prints only the CSV, on standard output.",
 )
+
+
+def check_picture(path: Path | None, flag: str, suffixes: Sequence[str] = (".png",)) -> None:
+    """ReskerasError (status 2), before the work starts, for the `path` of a picture that cannot be drawn there."""
+    if path is not None:
+        check_suffix(path, flag, suffixes)
+        check_folder(path, flag)
 
 
 def with_addresses(command: click.Command) -> click.Command:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .output import command_line, echo, emit_json, note
+from .output import command_line, echo, emit_json, json_option, note
 
 
 @click.command(
@@ -62,7 +62,7 @@ from .output import command_line, echo, emit_json, note
     metavar="DIR",
     help="The new run folder.  [default: saved_models/NETWORK-ported]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@json_option
 def command(
     source: str,
     application: str | None,
@@ -82,9 +82,10 @@ def command(
     model (.keras, .h5), or weights of torchvision's or timm's residual networks (.safetensors, .pth), torchvision's
     Faster R-CNN on a ResNet's feature pyramid among them. A Keras model is recognised by what it computes, weights
     alone by names and shapes. Both networks are then run on the same random images, and the port is rejected if a logit
-    differs by more than 1e-4 of the largest; a detector's, if given the same proposals a probability or a corner
-    differs by more than 1e-4, or if not 99% of the detections agree. A state dict does not describe its whole network:
-    it is verified only if --architecture names it and that library is installed. Nothing in a file is executed.
+    differs by more than 1e-4 of the largest. The port of a detector is rejected if, given the same proposals, a
+    probability or a corner differs by more than 1e-4, or if fewer than 99% of the detections agree. A state dict does
+    not describe its whole network: it is verified only if --architecture names it and that library is installed.
+    Nothing in a file is executed.
     """
     from reskeras.api import port
     from reskeras.tasks.task import find_task

@@ -9,6 +9,7 @@ import click
 
 from .answers import AnswerFormat
 from .classification_results import echo_predictions
+from .output import json_option
 from .paths import csv_option
 from .run_options import run_and_images, served_options
 
@@ -43,16 +44,16 @@ ANSWERS = AnswerFormat(
     "--top",
     type=click.IntRange(1, 1000),
     metavar="K",
-    help="Number of classes to print.  [default: 5; of a multi-label run all above the threshold]",
+    help="Number of classes to print.  [default: 5; for a multi-label run all above the threshold]",
 )
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 1),
     metavar="P",
-    help="Leave out classes with a lower probability.  [default: 0; of a multi-label run 0.5]",
+    help="Leave out classes with a lower probability.  [default: 0; for a multi-label run 0.5]",
 )
 @csv_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@json_option
 def command(
     paths: tuple[Path, ...],
     top: int | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from .completion import complete_recipe
-from .output import echo, echo_text, emit_json, heading, prose
+from .output import echo, echo_text, emit_json, heading, json_option, prose
 from .tables import Column, table
 
 
@@ -14,7 +14,7 @@ from .tables import Column, table
     epilog="\b\nExamples:\n  reskeras recipes\n  reskeras recipes paper-cifar > mine.yaml\n  reskeras recipes --json",
 )
 @click.argument("name", required=False, shell_complete=complete_recipe)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@json_option
 def command(name: str | None, as_json: bool) -> None:
     """List the built-in recipes, or print the YAML of NAME with every field, as a starting point for your own."""
     from reskeras.documents.document import to_yaml

@@ -15,7 +15,7 @@ from reskeras.tasks.task import find_task
 from .cards import card_fact, echo_files
 from .classification_results import echo_proofs
 from .output import command_line, echo, emit_json, facts, heading, note, working
-from .paths import Written
+from .paths import Written, data_dir_option
 from .suite_results import echo_suite, emit_suites
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ LOGS = [f"{images}{name}" for images in ("", "val_") for name in ("loss", "accur
     metavar="FILE",
     help="Write the page to this file.  [default: report.html in the run; for several runs saved_models/report.html]",
 )
-@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
+@data_dir_option
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the report's data as JSON, and write neither page nor card."
 )
@@ -50,7 +50,7 @@ def command(runs: tuple[Path, ...], out: Path | None, data_dir: Path | None, as_
     model card of each run.
 
     It shows the network stage by stage, training and test error, responses and other plots of `analyse`, the confusion
-    matrix, the worst mistakes, exports with their verification, and provenance; several runs are drawn over each other.
+    matrix, the worst mistakes, exports with their verification, and provenance; several runs share each plot.
     For detectors it shows average precision, recall of the proposals, losses, what limits them, and examples and
     mistakes with boxes drawn in.
 

@@ -12,7 +12,8 @@ import click
 from reskeras.errors import ReskerasError
 
 from .completion import complete_scale, complete_source, complete_suites, complete_turn
-from .output import echo, emit_json, facts, heading, note, prose, short
+from .output import echo, emit_json, facts, heading, note, prose, result_json_option, short, short_time
+from .paths import data_dir_option
 from .suite_results import check_suites, echo_suite, emit_suites
 from .tables import Column, table
 
@@ -48,7 +49,7 @@ ALL = "all"
     "--seeds",
     type=int,
     metavar="N",
-    help="Number of runs per row.  [default: 1, at the scale budget what the row says]",
+    help="Number of runs per row.  [default: 1; at the scale budget, as many as the row says]",
 )
 @click.option(
     "--only",
@@ -63,7 +64,7 @@ ALL = "all"
     shell_complete=complete_source,
     help="Use these images for every row, instead of the scale's.",
 )
-@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
+@data_dir_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -83,7 +84,7 @@ ALL = "all"
     is_flag=True,
     help="Print the cost and the expected result, and stop. Where no epoch has finished, a step is measured.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; progress goes to stderr.")
+@result_json_option
 def command(
     suite: str,
     scale: str,
@@ -99,9 +100,9 @@ def command(
 ) -> None:
     """Run the rows of SUITE (reskeras suites, or your own YAML file), and show published and measured side by side.
 
-    SUITE may be all, for every suite that trains: at the scale budget rows of the turn must come before should, these
-    before may. Finished rows are not run again, suites share their runs, and stopped runs are resumed. A row that fails
-    is reported and does not stop the others; the exit status is then 1.
+    SUITE may be all, for every suite that trains: at the scale budget, rows of the turn `must` are run first, then
+    `should`, then `may`. Finished rows are not run again, suites share their runs, and stopped runs are resumed. A row
+    that fails is reported and does not stop the others; the exit status is then 1.
     """
     from reskeras.experiments.cost import cost
     from reskeras.experiments.reproduce import PLACE, all_prepared, opened_replicas, prepared, reproduce, reproduce_all
@@ -109,9 +110,9 @@ def command(
 
     everything = suite == ALL
     if everything and (misplaced := _given(rows=rows, seeds=seeds, data=data)):
-        raise ReskerasError(f"{misplaced}: goes with one suite, not with all")
+        raise ReskerasError(f"--{misplaced}: only for one suite, not for all")
     if only and not everything:
-        raise ReskerasError("only: goes with all; of one suite choose --rows")
+        raise ReskerasError("--only: only for all; choose the rows of one suite with --rows")
     turns = only or TURNS
     ready = all_prepared(scale, turns) if everything else [prepared(suite, scale, _split(rows, suite), seeds, data)]
     replicas = opened_replicas([row for each in ready for row in each.rows], devices)
@@ -176,11 +177,11 @@ def _echo_cost(expected: Cost, several: bool) -> None:
     time = (
         "time unknown until a run has finished"
         if expected.seconds is None
-        else f"about {expected.seconds / 60:,.0f} min here, by epochs that have finished or a step measured now"
+        else f"about {short_time(expected.seconds)} here, by epochs that have finished or a step measured now"
     )
     facts(
         [
-            ("trainings", str(len(expected.trainings)), f"{done} already done" if done else ""),
+            ("runs", str(len(expected.trainings)), f"{done} already done" if done else ""),
             ("work", short(expected.multiply_adds), "multiply-adds in total, a step counted as three forward passes"),
             ("left", str(expected.left), time if expected.left else ""),
         ]

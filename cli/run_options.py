@@ -13,10 +13,12 @@ import click
 
 from reskeras.errors import ReskerasError, failure
 from reskeras.image_files import ImageFiles
+from reskeras.printable import counted
 from reskeras.walk import is_video
 
 from .completion import complete_data
 from .output import echo, note
+from .paths import data_dir_option
 
 Command = Callable[..., Any]
 
@@ -25,9 +27,7 @@ run_argument = click.argument("run", type=click.Path(path_type=Path))
 
 def data_options(command: Command) -> Command:
     """`--data` and `--data-dir`, which default to the run's training data."""
-    command = click.option(
-        "--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets."
-    )(command)
+    command = data_dir_option(command)
     return click.option(
         "--data", metavar="SOURCE", shell_complete=complete_data, help="Use other data with the same classes."
     )(command)
@@ -127,8 +127,8 @@ class Broken:
         """Raise a `failure` with their number, if there are any."""
         if self.errors:
             count = sum(str(path) in self.errors for path in self.found.paths)
-            what = "files" if any(map(is_video, self.found.paths)) else "images"
-            raise failure(f"image: {count:,} of {len(self.found.paths):,} {what} could not be read")
+            of = counted(len(self.found.paths), "file" if any(map(is_video, self.found.paths)) else "image")
+            raise failure(f"image: {count:,} of {of} could not be read")
 
 
 def singles(results: Iterable[Any]) -> Iterator[Any]:

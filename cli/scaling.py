@@ -208,7 +208,8 @@ def _flags() -> list[Callable[[Command], Command]]:
             "--core-ms",
             type=float,
             metavar="MS",
-            help="With --device: milliseconds of a core to decode and augment an image.  [default: as measured here]",
+            help="With --device: milliseconds of a core to decode and augment an image.  [default: a measured value, "
+            "which the output names]",
         ),
         click.option(
             "--cores",

@@ -14,7 +14,8 @@ from reskeras.errors import ReskerasError
 from .completion import complete_recipe, complete_space
 from .launch import PROGRAM
 from .network_options import NetworkRequest
-from .output import emit_json, note
+from .output import emit_json, note, result_json_option
+from .paths import data_dir_option
 from .quantities import Quantity
 from .trials import Board, echo_search
 
@@ -60,9 +61,7 @@ def _flags(recipe: str, objective: str) -> list[Command]:
             metavar="NAME[:min|max[:WEIGHT]]",
             help=f"Figure to optimise; several are combined in a weighted sum.  [default: {objective}]",
         ),
-        click.option(
-            "--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets."
-        ),
+        data_dir_option,
         click.option(
             "--epochs", type=int, metavar="N", help="Override the recipe's epochs; the maximum for hyperband."
         ),
@@ -79,7 +78,7 @@ def _flags(recipe: str, objective: str) -> list[Command]:
             default=1,
             show_default=True,
             metavar="N",
-            help="Number of trainings per trial, with different seeds; their figures are averaged.",
+            help="Train each trial N times, with different seeds, and average the figures.",
         ),
         click.option(
             "--seed", type=int, default=0, show_default=True, metavar="N", help="Seed for choosing the trials."
@@ -124,7 +123,7 @@ def _workers() -> list[Command]:
             default=120.0,
             show_default=True,
             metavar="SECONDS",
-            help="Time without a heartbeat after which a worker is given up.",
+            help="Time without a heartbeat after which a worker counts as lost.",
         ),
         click.option(
             "--port", type=int, default=0, metavar="P", help="Port that workers connect to.  [default: a free one]"
@@ -144,7 +143,7 @@ def _results() -> list[Command]:
         click.option(
             "--show", type=click.Path(path_type=Path), metavar="SEARCH", help="Print the results of an earlier search."
         ),
-        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; progress goes to stderr."),
+        result_json_option,
     ]
 
 

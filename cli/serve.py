@@ -21,9 +21,16 @@ from .run_options import run_argument
     "  reskeras serve saved_models/photos --port 9000 --dry-run",
 )
 @run_argument
-@click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True, help="Port of the REST API.")
 @click.option(
-    "--grpc-port", type=click.IntRange(1, 65535), default=8500, show_default=True, help="Port of the gRPC API."
+    "--port", type=click.IntRange(1, 65535), metavar="P", default=8501, show_default=True, help="Port of the REST API."
+)
+@click.option(
+    "--grpc-port",
+    type=click.IntRange(1, 65535),
+    metavar="P",
+    default=8500,
+    show_default=True,
+    help="Port of the gRPC API.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the commands without running them.")
 def command(run: Path, port: int, grpc_port: int, dry_run: bool) -> None:

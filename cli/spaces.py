@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from .completion import complete_space
-from .output import emit_json, heading
+from .output import emit_json, heading, json_option
 from .tables import Column, table
 
 
 @click.command("spaces", epilog="\b\nExamples:\n  reskeras spaces\n  reskeras spaces skips\n  reskeras spaces --json")
 @click.argument("name", required=False, metavar="[SPACE]", shell_complete=complete_space)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@json_option
 def command(name: str | None, as_json: bool) -> None:
     """List the spaces that `reskeras tune` can search, or the parameters of SPACE (a name or a YAML file)."""
     from reskeras.documents.shipped import shipped_names

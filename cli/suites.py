@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .completion import complete_suite
-from .output import echo, emit_json, facts, heading, prose
+from .output import echo, emit_json, facts, heading, json_option, prose
 from .tables import Column, table
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     "suites", epilog="\b\nExamples:\n  reskeras suites\n  reskeras suites v1-figure-6\n  reskeras suites --json"
 )
 @click.argument("name", required=False, shell_complete=complete_suite)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@json_option
 def command(name: str | None, as_json: bool) -> None:
     """List the built-in suites, or the rows of NAME with their published figures."""
     from reskeras.experiments.suite import read_suite, suite_names, task_of
@@ -30,7 +30,7 @@ def command(name: str | None, as_json: bool) -> None:
         return
     if not name:
         table(
-            [Column("suite"), Column("rows", right=True), Column("of"), Column("title")],
+            [Column("suite"), Column("rows", right=True), Column("for"), Column("title")],
             [
                 [each, str(len(suite.rows)), f"{find_task(task_of(suite)).noun}s", suite.title]
                 for each, suite in suites.items()

@@ -49,7 +49,7 @@ from .training_options import DISTILLATION, TrainingRequest, training_options
     teacher=DISTILLATION,
 )
 def command(request: NetworkRequest, data: str, task: str, quantise: str | None, training: TrainingRequest) -> None:
-    """Train NETWORK on images by a recipe.
+    """Train NETWORK on images with a recipe.
 
     NETWORK is a name from the catalogue (reskeras list), a YAML file or a run folder; flags override its fields. The
     classes and input channels follow the data. The run folder keeps the network, the recipe, the preprocessing, the
@@ -63,10 +63,12 @@ def train_as(name: str, request: NetworkRequest, data: str, training: TrainingRe
     """Train the requested network for the task called `name`, evaluate it, and print the result."""
     from reskeras.networks.request import recipe_of
     from reskeras.recipes.recipe import recipe as read_recipe
+    from reskeras.runs import open_run
     from reskeras.tasks.task import find_task
 
     task = find_task(name)
     if training.start and request.source is None:
+        open_run(training.start)  # what is no run is an error of --from, not of NETWORK
         request = request.over(str(training.start))
     spec = task.spec(request.source, settings=request.settings, **request.fields)
     named = training.recipe or recipe_of(request.source, task.recipe_for(spec))

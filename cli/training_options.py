@@ -16,7 +16,8 @@ from reskeras.recipes.optimizer import OPTIMIZERS
 from reskeras.recipes.recipe import given
 
 from .completion import complete_objects, complete_recipe
-from .output import command_line, echo, emit_json, note
+from .output import command_line, echo, emit_json, note, result_json_option
+from .paths import data_dir_option
 from .run_options import numbers_by_name
 from .shown import echo_result
 from .suite_results import check_suites, echo_suite, emit_suites
@@ -147,7 +148,7 @@ def _path(*names: str, metavar: str, text: str) -> Any:
 def _flags_of_what(recipe: str, start: str) -> list[Callable[[Command], Command]]:
     """The flags of what is trained: on which data, from which run, by which recipe, how many times."""
     return [
-        _path("--data-dir", metavar="DIR", text="Folder of prepared TFDS data sets."),
+        data_dir_option,
         click.option(
             "--cache",
             metavar="ram|DIR",
@@ -219,11 +220,16 @@ def _flags_of_how() -> list[Callable[[Command], Command]]:
         ),
         click.option("--devices", type=int, metavar="N", help="Number of GPUs; without a GPU, of logical CPUs."),
         click.option("--resume", is_flag=True, help="Resume from the newest state in the run folder."),
-        click.option("--deterministic", is_flag=True, default=None, help="Give bit-identical results every time."),
+        click.option(
+            "--deterministic",
+            is_flag=True,
+            default=None,
+            help="Give bit-identical results every time, on the same hardware and with the same versions.",
+        ),
         click.option(
             "--profile", type=int, default=0, metavar="STEPS", help="Write a TensorBoard profile of this many steps."
         ),
         click.option("--histograms", is_flag=True, help="Write TensorBoard histograms of the weights each epoch."),
         _path("--out", metavar="DIR", text="The new run folder.  [default: saved_models/NAME-DATA]"),
-        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; progress goes to stderr."),
+        result_json_option,
     ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reskeras.printable import counted
+
 from .output import GAP, command_line, echo, facts, heading, note, short
 from .tables import Column, table
 
@@ -61,7 +63,7 @@ def echo_search(search: Search) -> None:
     """Print the best trials, the failures with their reasons, and where the files are."""
     outcomes, ranked, names = search.outcomes(), search.ranked(), list(search.space().parameters)
     objective = search.objective()
-    heading(f"{search.path}", f"{objective}, {len(outcomes)} trials, {len(outcomes) - len(ranked)} failed")
+    heading(f"{search.path}", f"{objective}, {counted(len(outcomes), 'trial')}, {len(outcomes) - len(ranked)} failed")
     columns = [
         Column("trial"),
         Column(objective.name, right=True),

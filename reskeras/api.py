@@ -97,7 +97,12 @@ def build_run(spec: AnyNetwork, out: str | Path | None = None, seed: int = 0) ->
 
 
 @preserved()
-def write_report(*runs: str | Path | Run, out: str | Path | None = None, data_dir: str | Path | None = None) -> Path:
+def write_report(
+    *runs: str | Path | Run,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    tell: Callable[[str], None] = lambda note: None,
+) -> Path:
     """One HTML page of one run or several, that opens offline; returns its path.
 
     All are of one task: classifiers, or detectors. `out` is RUN/report.html for one run, saved_models/report.html for
@@ -105,7 +110,8 @@ def write_report(*runs: str | Path | Run, out: str | Path | None = None, data_di
     them the page says so. Analyses and proofs are read from the run folders.
 
     Each run also gets a model card in the form of the Hugging Face hub's, RUN/README.md, with the figures of its test,
-    and one beside its exports. A card that was edited, or another file of that name, is left as it is.
+    and one beside its exports. A card that was edited, or another file of that name, is left as it is,
+    and `tell` gets a note of it.
     """
     opened = [run if isinstance(run, Run) else Run(run) for run in runs]
     if not opened:
@@ -126,7 +132,7 @@ def write_report(*runs: str | Path | Run, out: str | Path | None = None, data_di
     known = [run.material(label, data_dir) for run, label in zip(opened, labels, strict=True)]
     written = write_page(find_task(of.task).page(known), page)
     for run, material in zip(opened, known, strict=True):
-        report_card(run, material)
+        report_card(run, material, tell)
     return written
 
 
@@ -172,15 +178,15 @@ def port(
 ) -> Run:
     """Import a network that was trained with another library, as a run.
 
-    `source` is a `keras.Model` or one of `tf_keras`, a file (.keras, .h5, .safetensors, .pth), a run folder that has a
-    network alone, as `reskeras build` makes it, or a name of keras.applications to download; a file of Keras weights
-    alone is those of an `application`. An `architecture`, such as timm:resnet50.a1_in1k, says whose a state dict is, as
-    a config.json beside it may: the port is then proven against that library's own network. `classes` is a file of
-    names (by default what that config.json says, else numbers), `size` that of the square images, `normalise` caffe,
-    tf, torch, unit or raw. `batch_norm_epsilon` is that of a state dict, which does not hold it. A Faster R-CNN of
-    torchvision becomes a detector's run. The port is compared with its source on the same images and refused
-    (ReskerasError, status 1) when a logit differs by more than 1e-4 of the largest, or of a detector a probability or a
-    corner, as a share of the image's longer side.
+    `source` is a `keras.Model` or one of `tf_keras`, a file (.keras, .h5, .safetensors, .pth), a run folder that
+    holds only a network, as `reskeras build` makes it, or the name of a network of keras.applications to download; a
+    file of weights alone needs the name of its `application`. An `architecture`, such as timm:resnet50.a1_in1k, names
+    the original of a state dict, as a config.json beside it may: the port is then proven against that library's
+    network. `classes` is a file of names (by default what that config.json says, else numbers), `size` that of the
+    square images, `normalise` caffe, tf, torch, unit or raw. `batch_norm_epsilon` is that of a state dict, which does
+    not hold it. A Faster R-CNN of torchvision becomes a detector's run. The port is compared with its source on the
+    same images and refused (ReskerasError, status 1) when a logit differs by more than 1e-4 of the largest, or of a
+    detector a probability or a corner, as a share of the image's longer side.
     """
     if isinstance(out, str | Path):
         place_for(out, "")  # refuses an existing folder before anything is read

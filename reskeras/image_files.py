@@ -13,6 +13,7 @@ from pathlib import Path
 from reskeras.addresses import is_address
 from reskeras.errors import ReskerasError, failure
 from reskeras.files import local_path, scratch, write_bytes
+from reskeras.printable import counted
 from reskeras.walk import SUFFIXES, VIDEO_SUFFIXES, Walk, is_image, is_video
 
 STDIN = "-"
@@ -93,7 +94,7 @@ def _below(folder: Path, notes: list[str], videos: bool) -> list[Path]:
         )
     notes += walk.left_out.notes()
     if len(chosen) < len(files):
-        notes.append(f"skipped {len(files) - len(chosen):,} files of {folder} that are not {what}")
+        notes.append(f"skipped {counted(len(files) - len(chosen), 'file')} of {folder} other than {what}")
     return chosen
 
 

@@ -47,6 +47,15 @@ def few(many: Sequence[Name], most: int = 3, named: Callable[[Name], str] = str)
     return ", ".join(map(named, many[:most])) + more
 
 
+def counted(count: int, one: str, more: str = "") -> str:
+    """A number of things, in the singular where it is one; `more` is the plural of irregular words.
+
+    >>> counted(1, "image"), counted(2000, "image"), counted(2, "class", "classes")
+    ('1 image', '2,000 images', '2 classes')
+    """
+    return f"{count:,} {one if count == 1 else more or f'{one}s'}"
+
+
 def short_repr(shown: object, *parts: str, **facts: object) -> str:
     """A `__repr__` on one line: the kind of `shown`, `parts` as they are, and facts by name; None is left out.
 

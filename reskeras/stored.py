@@ -100,7 +100,8 @@ def as_shape(data: Any, shape: type[Shape]) -> Shape:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        why = first["msg"].lower().removeprefix("value error, ")
+        why = "should be a mapping" if first["type"] == "dataclass_type" else first["msg"].lower()
+        why = why.removeprefix("value error, ")
         what = "is missing" if first["type"] == "missing" else f"is {shown(first['input'])}: {why}"
         raise ValueError(f"{place} {what}" if place else f"it {what}") from error
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reskeras.errors import ReskerasError, failure
-from reskeras.printable import few
+from reskeras.printable import counted, few
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"}
 VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"}
@@ -150,7 +150,7 @@ class Walk:
                         files.append(folder / entry.name)
         except OSError as error:
             if folder == self.root:
-                raise failure(f"data: {folder} cannot be read: {error.strerror}") from error
+                raise failure(f"data: {folder} cannot be read: {(error.strerror or str(error)).lower()}") from error
             self.left_out.add("unreadable", folder)
         return Children(tuple(folders), tuple(files))
 
@@ -166,7 +166,10 @@ class Walk:
             self.left_out.add("dangling", entry.path)
             return ""
         except OSError as error:  # a link to itself, or to what may not be looked at
-            self.left_out.add("dangling" if entry.is_symlink() else "unreadable", f"{entry.path} ({error.strerror})")
+            self.left_out.add(
+                "dangling" if entry.is_symlink() else "unreadable",
+                f"{entry.path} ({(error.strerror or str(error)).lower()})",
+            )
             return ""
         if link and is_hidden(entry.name):
             return ""
@@ -221,7 +224,7 @@ def count_images(folder: str | Path) -> int:
 
 def counted_images(count: int) -> str:
     """`1 image`, `2,000 images`."""
-    return f"{count:,} image{'' if count == 1 else 's'}"
+    return counted(count, "image")
 
 
 def listed(places: Iterable[str | os.PathLike[str]]) -> str:

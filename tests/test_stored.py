@@ -60,6 +60,12 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path):
     assert f"larger than {LARGEST:,} bytes" in told(lambda: read_json(tmp_path / "huge", "run", Point))
 
 
+def test_a_value_in_the_place_of_an_object_is_told(tmp_path):
+    (tmp_path / "points.json").write_text('{"first": 1}')
+    message = told(lambda: read_json(tmp_path / "points.json", "run", dict[str, Point]))
+    assert message.endswith("is broken: first is 1: should be a mapping")
+
+
 def test_broken_lines_cost_no_others(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"x": 1}\ngarbage\n\n[1]\n{"x": 2}\n{"x": 3')

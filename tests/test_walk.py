@@ -95,7 +95,7 @@ def test_a_folder_that_cannot_be_read_is_told_and_a_root_is_refused(tmp_path, mo
     names, [note] = found(tmp_path)
     assert names == ["a/0.png"]
     assert "folder that cannot be read" in note and "locked" in note
-    with pytest.raises(ReskerasError, match="Permission denied") as caught:
+    with pytest.raises(ReskerasError, match="permission denied") as caught:
         found(tmp_path / "locked")
     assert caught.value.status == 1
 

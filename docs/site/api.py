@@ -26,6 +26,19 @@ GROUPS = {
     "Reproduction": ("reproduce", "reproduce_all"),
     "Serving and machines": ("Client", "doctor", "ReskerasError"),
 }
+# what these functions return; its classes are made by reskeras alone, so that they are no public names
+RESULTS = {
+    "Networks": ("plans.complexity.Complexity",),
+    "Training": ("evaluation.accuracy.Evaluation", "evaluation.prediction.Prediction", "export.proof.Proof"),
+    "Detection": (
+        *("tasks.detection.detections.ImageDetections", "tasks.detection.detections.VideoDetections"),
+        "tasks.detection.detection_evaluation.DetectionEvaluation",
+        "tasks.localisation.evaluation.LocalisationEvaluation",
+    ),
+    "Porting": ("identification.conform.Conformity",),
+    "Reproduction": ("experiments.results.SuiteResult",),
+    "Serving and machines": ("client.Served", "client.ServedObjects"),
+}
 FIELDS_OF = {
     "NetworkSpec": "network",
     "DetectorSpec": "detector",
@@ -35,8 +48,11 @@ FIELDS_OF = {
 # a run is an instance of the class for its task: what there is for a classifier's
 MEMBERS_OF = {"Run": "tasks.classification.run.ClassifierRun"}
 VARIADIC = griffe.ParameterKind.var_positional
+ANNOTATED = re.compile(r"^Annotated\[([^,]+), .*\]$")
 LONGEST = 88  # a signature in one line
 PUBLIC = re.compile(r"`reskeras\.(\w+)(\([^`]*\))?`")
+GROUP_OF_RESULT = {path.rpartition(".")[2]: title for title, paths in RESULTS.items() for path in paths}
+RESULT = re.compile(rf"(?<![\w`.])({'|'.join(GROUP_OF_RESULT)})(?![\w`])")
 Links = Callable[..., str]  # from a page, and an anchor in it, to its address
 Documented = griffe.Function | griffe.Class | griffe.Attribute
 
@@ -49,9 +65,13 @@ def pages(root: Path) -> list[Page]:
     package = griffe.load("reskeras", search_paths=[root], resolve_aliases=True, resolve_external=False)
     homes = {name: package[f"{reskeras._HOMES[name].removeprefix('reskeras.')}.{name}"] for name in grouped}
     members = {name: package[path] for name, path in MEMBERS_OF.items()}
+    results = {title: [package[path] for path in RESULTS.get(title, ())] for title in GROUPS}
     return [
         _index(homes),
-        *(_group(title, {name: homes[name] for name in names}, members, root) for title, names in GROUPS.items()),
+        *(
+            _group(title, {name: homes[name] for name in names}, members, results[title], root)
+            for title, names in GROUPS.items()
+        ),
     ]
 
 
@@ -89,7 +109,7 @@ def _summary(of: Documented, to: Links) -> str:
 
 
 def _linked(text: str, to: Links) -> str:
-    """`text` with public names in code as links to their descriptions."""
+    """`text` with public names in code, and names of results, as links to their descriptions."""
 
     def link(found: re.Match[str]) -> str:
         name = found[1]
@@ -97,20 +117,44 @@ def _linked(text: str, to: Links) -> str:
             return found[0]
         return f"[{found[0]}]({to(path_of(name), f'reskeras.{name}')})"
 
-    return PUBLIC.sub(link, text)
+    def link_result(found: re.Match[str]) -> str:
+        return f"[{code(found[0])}]({to(_page_path(GROUP_OF_RESULT[found[0]]), found[0])})"
+
+    return RESULT.sub(link_result, PUBLIC.sub(link, text))
 
 
-def _group(title: str, homes: dict[str, Documented], members: dict[str, griffe.Class], root: Path) -> Page:
+def _group(
+    title: str, homes: dict[str, Documented], members: dict[str, griffe.Class], results: list[griffe.Class], root: Path
+) -> Page:
     path = _page_path(title)
     to = partial(address, path)
-    parts = [f"# {title}"]
+    parts = [f"# Python API: {title[0].lower()}{title[1:]}"]
     for name, home in homes.items():
         parts += _described(f"reskeras.{name}", home, to)
         if isinstance(home, griffe.Class):
             parts += _of_members(name, members.get(name, home), to)
         parts.append(f"<small>Defined in `{_file(home, root)}`.</small>")
+    if results:
+        parts += ["## Results", "What the functions above return; programs do not make them."]
+    for result in results:
+        parts += _result(result, to)
     listed = ", ".join(f"reskeras.{name}" for name in homes)
     return Page(path, title, "\n\n".join(parts), "reskeras/__init__.py", f"Python API: {listed}.")
+
+
+def _result(of: griffe.Class, to: Links) -> Iterator[str]:
+    """A class of results: its fields, what they are, and what it computes from them."""
+    typed = {each.name: str(each.annotation) for each in _parameters(of) if each.annotation}
+    fields = [f"{name}: {ANNOTATED.sub(lambda found: found[1], annotation)}" for name, annotation in typed.items()]
+    yield f"### `{of.name}` {{#{of.name}}}"
+    yield block("\n".join(fields), "python")
+    yield from _docstring(of, to)
+    rows = [
+        [code(member.name if "property" in member.labels else f"{member.name}()"), _summary(member, to)]
+        for member in _members(of)
+    ]
+    if rows:
+        yield table(["property, method", "what it is"], rows)
 
 
 def _described(name: str, of: Documented, to: Links) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -132,12 +131,15 @@ def _examples(command: click.Command) -> str:
 
 
 def _arguments(command: click.Command, context: click.Context) -> str:
-    rows = [
-        [code(each.make_metavar(context).strip("[]").removesuffix("...").strip("[]")), _number(each)]
-        for each in command.params
-        if isinstance(each, click.Argument)
-    ]
+    rows = [[_argument(each, context), _number(each)] for each in command.params if isinstance(each, click.Argument)]
     return f"## Arguments\n\n{table(['argument', 'how many'], rows)}" if rows else ""
+
+
+def _argument(argument: click.Argument, context: click.Context) -> str:
+    """An argument's name in the usage; one of a choice is told by its values, which a line may break between."""
+    if isinstance(argument.type, click.Choice):
+        return " or ".join(code(str(value)) for value in argument.type.choices)
+    return code(argument.make_metavar(context).strip("[]").removesuffix("...").strip("[]"))
 
 
 def _number(argument: click.Argument) -> str:
@@ -167,11 +169,25 @@ def _kind(option: click.Option) -> str:
 def _option(option: click.Option, context: click.Context) -> list[str]:
     record = option.get_help_record(context)
     assert record is not None
-    names, meaning = record
-    told, _, default = re.sub(r"\s+", " ", meaning).partition("[default: ")
     anchor = max(option.opts, key=len).lstrip("-")
-    meaning = prose(told.strip()) + (f" Default: {_default(default.rstrip(']'))}." if default else "")
-    return [f'<span id="{anchor}">{code(names)}</span>', meaning]
+    return [f'<span id="{anchor}">{code(record[0])}</span>', _meaning(option, context)]
+
+
+def _meaning(option: click.Option, context: click.Context) -> str:
+    """An option's help; its bounds, and its default, which click adds or the help itself ends with, as sentences."""
+    told, _, said = " ".join((option.help or "").replace("\b", "").split()).partition("[default: ")
+    default = said.rstrip("]") or option.get_help_extra(context).get("default", "")
+    sentences = [prose(told.strip()), _bounds(option.type), "Required." if option.required else ""]
+    return " ".join([*filter(None, sentences), *([f"Default: {_default(default)}."] if default else [])])
+
+
+def _bounds(of: click.ParamType) -> str:
+    """The range of a number in words."""
+    if not isinstance(of, click.IntRange | click.FloatRange):
+        return ""
+    if of.max is None:
+        return f"{'Above' if of.min_open else 'At least'} {of.min:g}."
+    return f"{of.min:,} to {of.max:,}."
 
 
 def _default(text: str) -> str:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from importlib.resources import files
+from math import inf
 from typing import Any
+
+import yaml
 
 from docs.site.page import Page, address, block, code, prose, table
 from reskeras.documents.shipped import SHIPPED, shipped_names
@@ -110,13 +113,8 @@ def _meaning(one: Recipe, path: str) -> str:
 
 
 def _flow(value: Any) -> str:
-    from reskeras.documents.document import to_yaml
-
-    return (
-        to_yaml({"": value}).partition(":")[2].strip()
-        if not isinstance(value, list)
-        else f"[{', '.join(map(str, value))}]"
-    )
+    """A value as YAML in one line."""
+    return yaml.safe_dump([value], default_flow_style=True, sort_keys=False, width=inf).strip()[1:-1]
 
 
 def _folded(title: str, text: str) -> str:
@@ -135,14 +133,13 @@ def _spaces() -> Page:
     ]
     for name in shipped_names("space"):
         found: Space = space(name)
-        rows = [
-            [code(path), prose(domain.describe()), prose(domain.describe_when())]
-            for path, domain in found.parameters.items()
-        ]
+        told = {path: (prose(each.describe()), prose(each.describe_when())) for path, each in found.parameters.items()}
+        columns = 3 if any(when for _, when in told.values()) else 2  # conditions, where a space has any
+        rows = [[code(path), *words][:columns] for path, words in told.items()]
         parts += [
             f"## `{name}` {{#{name}}}",
             prose(found.description),
-            table(["parameter", "values", "only when"], rows),
+            table(["parameter", "values", "only when"][:columns], rows),
         ]
     return Page(SPACES, "Search spaces", "\n\n".join(parts), _folder("space"), "The built-in search spaces.")
 
@@ -151,7 +148,7 @@ def _suites() -> Page:
     to = partial(address, SUITES)
     suites = {name: read_suite(name) for name in suite_names()}
     listed = [
-        [f"[{code(name)}](#{name})", str(len(suite.rows)), f"{find_task(task_of(suite)).noun}s", prose(suite.title)]
+        [f"[{code(name)}](#{name})", prose(suite.title), str(len(suite.rows)), f"{find_task(task_of(suite)).noun}s"]
         for name, suite in suites.items()
     ]
     parts = [
@@ -160,7 +157,7 @@ def _suites() -> Page:
         f" [`reskeras reproduce`]({to('commands/reproduce.md')}) runs one;"
         f" [results]({to('results/index.md')}) shows what came out.",
         block("reskeras suites v1-figure-6\nreskeras reproduce v1-figure-6 --scale budget", "shell"),
-        table(["suite", "rows", "of", "title"], listed, right=["rows"], kind="sortable"),
+        table(["suite", "title", "rows", "of"], listed, right=["rows"], kind="sortable"),
     ]
     for name, suite in suites.items():
         parts += _suite(name, suite)
@@ -176,18 +173,25 @@ def _suites() -> Page:
 def _suite(name: str, suite: SuiteSpec) -> Iterator[str]:
     yield f"## `{name}` {{#{name}}}"
     yield f"**{prose(suite.title)}** ({prose(suite.source)}). {prose(suite.expects)}"
-    measures = [each.replace("_", " ") for each in suite.measures]
+    published = [each for each in suite.measures if any(each in row.published for row in suite.rows)]
     rows = [
-        [prose(row.row), _network(row), *(_printed(row.published.get(each)) for each in suite.measures)]
+        [prose(row.row), _network(row), *(_printed(row.published.get(each)) for each in published)]
         for row in suite.rows
     ]
-    yield table(["row", "network", *measures], rows, right=measures)
+    heads = [f"{_measure(each)}, published" for each in published]
+    yield table(["row", "network", *heads], rows, right=heads)
+    if ours := [each for each in suite.measures if each not in published]:
+        yield f"{'Measured too' if published else 'Measured'}: {', '.join(map(_measure, ours))}."
     for row in suite.rows:
         for said in (row.why, row.differs):
             if said:
                 yield f"{prose(row.row)}: {prose(said)}"
     if suite.findings:
         yield "Findings that are checked: " + " ".join(prose(finding.says) for finding in suite.findings)
+
+
+def _measure(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _network(row: RowSpec) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from docs.site.page import Page, block, prose
+from docs.site.page import Page, block, picture, prose
 
 PATH = "gallery.md"
 PICTURES = (".png", ".jpg")  # those that a browser shows in a page; .svg files are the same pictures
@@ -13,13 +13,12 @@ PICTURES = (".png", ".jpg")  # those that a browser shows in a page; .svg files 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A kind of picture: the command that draws it, what it shows, and pictures below docs/ with their descriptions. A
-    kind without pictures is listed with its command only."""
+    """A kind of picture: the command that draws it, what it shows, and pictures below docs/ with their descriptions."""
 
     title: str
     command: str
     shows: str
-    pictures: dict[str, str] = field(default_factory=dict)
+    pictures: dict[str, str]
 
 
 DRAWN = (
@@ -63,10 +62,7 @@ DRAWN = (
         "Units removed and swapped",
         "reskeras analyse RUN",
         "Test error with one unit removed, and with neighbours swapped.",
-        {
-            "results/v1-figure-7/lesions.png": "With one unit removed plain nets fail, residual nets barely notice",
-            "results/short/v1-figure-7/lesions.png": "The same after a schedule that is too short",
-        },
+        {"results/v1-figure-7/lesions.png": "With one unit removed plain nets fail, residual nets barely notice"},
     ),
     Drawn(
         "The stream",
@@ -81,14 +77,20 @@ DRAWN = (
         {"results/v1-figure-7/gradients.png": "Gradient norms of plain and residual nets"},
     ),
     Drawn(
+        "Losses of a detector",
+        "reskeras report RUN",
+        "The total and its parts by epoch: training thin, test bold.",
+        {"results/bccd/losses.png": "Losses of a detector of blood cells over 40 epochs"},
+    ),
+    Drawn(
         "Precision by recall",
         "reskeras detect evaluate RUN --curves curves.png",
         "A detector's precision by recall, class by class.",
-        {"results/bccd/curves.png": "Precision by recall of platelets, red and white blood cells"},
+        {"gallery/precision.png": "Precision by recall of blood cells after five epochs: no platelet is found yet"},
     ),
     Drawn(
         "Detections beside annotations",
-        "reskeras detect evaluate RUN --pictures detections.jpg",
+        "reskeras detect evaluate RUN --pictures detections.png",
         "Test images with what is annotated and what was found.",
         {"results/bccd/detections.jpg": "Blood cells: annotated boxes beside detected ones"},
     ),
@@ -101,23 +103,51 @@ DRAWN = (
             "benchmarks/depth.png": "Time to the first step and memory by depth",
         },
     ),
-    Drawn("Confusion matrix", "reskeras evaluate RUN --confusion confusion.png", "True classes by predicted ones."),
-    Drawn("Augmented images", "reskeras data folder:photos --sheet photos.png", "Images next to augmented versions."),
+    Drawn(
+        "Confusion matrix",
+        "reskeras evaluate RUN --confusion confusion.png",
+        "True classes by predicted ones.",
+        {"gallery/confusion.png": "Ten classes of CIFAR-10: cats are taken for dogs most often, and dogs for cats"},
+    ),
+    Drawn(
+        "Augmented images",
+        "reskeras data digits --recipe modern-cifar --input-shape 32x32 --sheet digits.png",
+        "Images next to augmented versions, as the recipe makes them in training.",
+        {"gallery/augmented.png": "Digits of eight classes, each beside six versions that are shifted"},
+    ),
     Drawn(
         "First batch of a detector",
-        "reskeras detect show RUN --data SOURCE --batch batch.png",
+        "reskeras detect show RUN --data SOURCE --recipe RECIPE --batch batch.png",
         "The images of the first training batch with their boxes.",
+        {"gallery/batch.jpg": "Nine images of blood cells, most of them mosaics of four, with their boxes"},
     ),
     Drawn(
         "A search",
-        "reskeras tune cifar-resnet-20 --space orders --data digits",
-        "Trials by time and by parameter, the best so far.",
+        "reskeras tune --family cifar --depth 8 --space mine-space.yaml --data digits --trials 10",
+        "Every trial's objective by its costs, and by each parameter of the space.",
+        {
+            "gallery/pareto.png": "Accuracy of ten trials by parameters and by multiply-adds, with the Pareto front",
+            "gallery/effects.png": "Accuracy of the same trials by depth, width, skip and learning rate",
+        },
     ),
-    Drawn("Seeds as a band", "reskeras train cifar-resnet-20 --seeds 3", "Mean learning curves of several seeds."),
     Drawn(
-        "Found objects", "reskeras detect predict RUN street.jpg --out found", "Images with the boxes found in them."
+        "Seeds as a band",
+        "reskeras train --family cifar --depth 8 --data digits --seeds 3",
+        "Mean learning curves of several seeds.",
+        {"gallery/seeds.png": "Training and held-out error on digits by epoch, means of three seeds in bands"},
     ),
-    Drawn("Places of one object", "reskeras localise predict RUN photo.jpg --out found", "The best box of each class."),
+    Drawn(
+        "Found objects",
+        "reskeras detect predict RUN blood.jpg --score 0.5 --out found",
+        "Images with the boxes found in them.",
+        {"gallery/found.jpg": "Ten red blood cells and a white one, each in a box with its class and score"},
+    ),
+    Drawn(
+        "Places of one object",
+        "reskeras localise predict RUN four.png --classes 4 --out found",
+        "The best box of a class.",
+        {"gallery/place.png": "A four in the box that is likeliest to hold one, after six epochs"},
+    ),
 )
 
 
@@ -134,16 +164,12 @@ def pages(root: Path) -> list[Page]:
     parts = [
         "# Gallery",
         "The pictures that reskeras draws, each with its command. All are made by matplotlib or Pillow"
-        " from the numbers of a run; the same plots stand in the pages of `reskeras report`.",
+        " from the numbers of a run; the same plots stand in the pages of `reskeras report`. A picture leads to"
+        " itself in its own size. (Photographs are stored here as JPEG, which is smaller; commands write PNG.)",
     ]
     for drawn in DRAWN:
-        if drawn.pictures:
-            parts += [f"## {drawn.title}", prose(drawn.shows), block(drawn.command, "shell")]
-            parts += [f"![{words}]({path}){{loading=lazy}}" for path, words in drawn.pictures.items()]
-    parts += ["## Drawn too", "Pictures of your own runs, of which the repository has no example."]
-    for drawn in DRAWN:
-        if not drawn.pictures:
-            parts += [f"### {drawn.title}", prose(drawn.shows), block(drawn.command, "shell")]
+        parts += [f"## {drawn.title}", prose(drawn.shows), block(drawn.command, "shell")]
+        parts += [picture(words, path) for path, words in drawn.pictures.items()]
     return [
         Page(PATH, "Gallery", "\n\n".join(parts), "docs/site/gallery.py", "Pictures drawn by reskeras, with commands.")
     ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from docs.site.page import FENCE, PAPER, Page, address, outside_code
+from docs.site.page import FENCE, PAPER, Page, address, heading_of, outside_code, picture
 from docs.site.redirects import OLD_ANCHORS
 
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
@@ -18,6 +18,7 @@ ITEM = re.compile(r" {0,3}([-*+]|\d+[.)]) ")
 OWN = "docs/site/"  # the program's own folder
 # Markdown below docs/ that is part of another page
 NOT_PAGES = {"docs/benchmarks/notes.md"}
+WIDE = {"docs/benchmarks.md", "docs/comparison.md"}  # whose tables need the room of the table of contents
 # files that are pages under another name, with their titles in the navigation
 RENAMED = {
     "docs/results/README.md": "results/index.md",
@@ -55,10 +56,11 @@ class Links:
             if ELSEWHERE.match(target):
                 return found[0]
             there = self._target(source, unquote(target))
-            return f"{mark}[{words}]({there})" if there else words
+            return picture(words, there) if mark and there else f"[{words}]({there})" if there else words
 
         linked = outside_code(outside_code(text, LINK, led), PAPER, r"[arXiv:\1](https://arxiv.org/abs/\1)")
-        return Page(self.pages[source], title_of(text, source), spaced(linked), source, summary_of(text))
+        title, summary = title_of(text, source), summary_of(text)
+        return Page(self.pages[source], title, spaced(linked), source, summary, wide=source in WIDE)
 
     def _target(self, source: str, target: str) -> str | None:
         path, _, anchor = target.partition("#")
@@ -88,10 +90,10 @@ def folder_anchor(folder: str) -> str:
 
 def title_of(text: str, source: str) -> str:
     """The first heading."""
-    found = re.search(r"^# +(.+)$", text, flags=re.MULTILINE)
-    if not found:
+    heading = heading_of(text)
+    if not heading:
         raise SystemExit(f"{source}: a page needs a heading of the first level")
-    return re.sub(r"[`*]", "", found[1])
+    return heading
 
 
 def summary_of(text: str) -> str:

@@ -39,7 +39,7 @@ PLACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "Project": {"": ("changelog.md", "contributing.md")},
 }
 NAMED = {path for groups in PLACES.values() for paths in groups.values() for path in paths}
-TITLES = {"results/index.md": "Results", "index.md": "Home"}  # where the heading says it in another way
+TITLES = {"index.md": "Home"}  # where the heading says it in another way
 
 
 @dataclass

@@ -65,6 +65,11 @@ def block(text: str, language: str = "") -> str:
     return f"```{language}\n{text.rstrip()}\n```"
 
 
+def picture(words: str, path: str) -> str:
+    """A picture with its description; it leads to itself, as a phone shows a plot too small to be read."""
+    return f"[![{words}]({path}){{loading=lazy}}]({path})"
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[str] = (), kind: str = "") -> str:
     """A table; the columns named in `right` are aligned to the right. One of the kind `sortable` gets buttons and a
     filter; in one of `fields` the cells of a row stand below each other on a narrow screen."""
@@ -82,9 +87,15 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "&#124;")
 
 
+def heading_of(text: str) -> str:
+    """The first heading, without its markup; "" if there is none."""
+    found = re.search(r"^# +(.+)$", text, flags=re.MULTILINE)
+    return re.sub(r"[`*]", "", found[1]) if found else ""
+
+
 def front_matter(page: Page) -> str:
     """What the templates need to know of a page."""
-    known = {"source": page.source, "description": page.summary}
+    known = {"source": page.source, "description": page.summary, "heading": heading_of(page.text)}
     # a JSON string is a YAML string
     lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in known.items() if value]
     if page.wide:

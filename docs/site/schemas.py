@@ -10,11 +10,17 @@ from functools import partial
 from typing import Any
 
 from docs.site.page import Page, address, block, code, prose, table
+from reskeras.documents.fields import Spec
+from reskeras.networks.families import DEFAULT_SHORTCUT, DEFAULTS, FAMILIES, OTHER_SHORTCUT, STRIDE_ON
 from reskeras_cli.schema import kinds
 
 INDEX = "reference/yaml.md"
 HEAD = ["field", "value", "default", "meaning"]
 WORDS = {"integer": "whole number", "number": "number", "string": "text", "boolean": "`true`, `false`"}
+
+
+def _spelled(value: object) -> str:
+    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
 
 
 LEAD = """Every field of the files that you write. Reading them refuses an unknown field or a value out of range, with
@@ -23,6 +29,29 @@ its line. A field without a default may be left out; the rest of the file then d
 An editor that supports the YAML language server completes and checks them:"""
 EXAMPLE = """reskeras schema network > network.schema.json
 echo '# yaml-language-server: $schema=network.schema.json' > mine.yaml"""
+
+
+def _by_family(name: str) -> str:
+    values = {family: getattr(preset, name) for family, preset in FAMILIES.items()}
+    return ", ".join(f"{family}: {code(json.dumps(value))}" for family, value in values.items())
+
+
+# what fields without a default of their own are where a file leaves them out, by kind of mapping
+DECIDED = {
+    "NetworkSpec": {
+        **{name: code(_spelled(value)) for name, value in DEFAULTS.items() if not isinstance(value, Spec)},
+        "family": "the depth's",
+        "block": f"the depth's, or {code('basic')}",
+        "shortcut": f"{code(OTHER_SHORTCUT)}; "
+        + ", ".join(f"{family} {block}: {code(name)}" for (family, block), name in DEFAULT_SHORTCUT.items()),
+        "skip": code("identity"),
+        "stride_on": code(STRIDE_ON),
+        "stem": "the family's",
+        "squeeze": "none",
+        "width_factor": code("1.0"),
+        **{name: _by_family(name) for name in ("classes", "input_shape")},
+    }
+}
 
 
 def pages() -> list[Page]:
@@ -90,7 +119,8 @@ class Fields:
         said = each.get("description") or self._first_sentence(each)
         required = name in node.get("required", ())
         value = self._value(full, each, inner)
-        shown = "required" if required else self._default(each)
+        decided = DECIDED.get(node.get("title", ""), {})
+        shown = "*required*" if required else self._default(each) or decided.get(name, "")
         anchor = f"{self._place(path, node)}.{name}" if _kind(node) else _anchor(full)  # fields of several kinds
         return [f'<span id="{anchor}">{code(full)}</span>', value, shown, prose(said)]
 
@@ -114,11 +144,7 @@ class Fields:
             return ""
         if isinstance(default, dict):
             return code(default["kind"]) if "kind" in default and len(default) == 1 else ""
-        return (
-            code(json.dumps(default, ensure_ascii=False))
-            if not isinstance(default, str) or not default
-            else code(default)
-        )
+        return code(_spelled(default))
 
     def _value(self, path: str, each: Mapping[str, Any], inner: list[Any]) -> str:
         """What a field may hold, in words; mappings that are not described yet are added to `inner`."""

@@ -22,7 +22,7 @@ from reskeras.errors import ReskerasError, failure
 from reskeras.files import local_path, write_csv, write_json
 from reskeras.machine import memory
 from reskeras.plans.plan import Plan
-from reskeras.printable import short_repr
+from reskeras.printable import counted, short_repr
 from reskeras.stored import as_shape, read_json
 
 BATCH = 128  # images of a pass, and of the gradient, where their activations fit into memory
@@ -51,7 +51,7 @@ class Analysis:
         return short_repr(
             self,
             self.network,
-            f"{self.images:,} images of {self.data}",
+            f"{counted(self.images, 'image')} of {self.data}",
             accuracy=self.accuracy,
             depth=self.depth if self.units else None,
             layers=self.layers,

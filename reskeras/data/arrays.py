@@ -13,12 +13,12 @@ import tensorflow as tf
 from reskeras.data.class_labels import counts_by_class
 from reskeras.data.division import divided
 from reskeras.data.fingerprint import entries, order_of
-from reskeras.data.layout import folded
+from reskeras.data.layout import folded, in_words
 from reskeras.data.purpose import Purpose
 from reskeras.data.source import Source, Split
 from reskeras.errors import ReskerasError, shown, unknown
-from reskeras.printable import is_utf8
-from reskeras.walk import listed
+from reskeras.printable import counted, is_utf8
+from reskeras.walk import counted_images, listed
 
 TEST_SHARE = 0.2
 MOST_CLASSES = 1_000_000
@@ -129,23 +129,24 @@ def read_labels(given: Any, count: int, named: tuple[str, str]) -> np.ndarray:
     if labels.ndim == 2 and labels.shape[1] == 1:  # as keras.datasets has them
         labels = labels[:, 0]
     if labels.ndim not in (1, 2) or (labels.ndim == 2 and not labels.shape[1]):
-        raise ReskerasError(f"data: {name} has shape {labels.shape}; labels are (n,), or (n, classes) of 0 and 1")
+        raise ReskerasError(
+            f"data: {name} has shape {labels.shape}; labels have shape (n,), or (n, classes) with 0 and 1"
+        )
     if len(labels) != count:
-        raise ReskerasError(f"data: {images} has {count:,} images, but {name} has {len(labels):,} labels")
+        raise ReskerasError(
+            f"data: {images} has {counted_images(count)}, but {name} has {counted(len(labels), 'label')}"
+        )
     if labels.dtype.kind in "USO" and labels.ndim == 1:
         return _names(labels, name)
     if labels.dtype.kind not in "buif":
         raise ReskerasError(f"data: {name} has dtype {labels.dtype}; labels are numbers, names, or rows of 0 and 1")
     if labels.ndim == 2:
-        _refuse(~((labels == 0) | (labels == 1)).all(axis=1), labels, name, "rows of labels have 0 and 1 only")
+        _refuse(~((labels == 0) | (labels == 1)).all(axis=1), labels, name, "rows of labels hold only 0 and 1")
         return labels.astype(np.uint8)
     if labels.dtype.kind == "f":
         _refuse(~(np.isfinite(labels) & (labels == np.rint(labels))), labels, name, "labels are whole numbers")
     _refuse(
-        (labels < 0) | (labels >= MOST_CLASSES),
-        labels,
-        name,
-        f"labels are numbers of classes, 0 to {MOST_CLASSES - 1:,}",
+        (labels < 0) | (labels >= MOST_CLASSES), labels, name, f"labels are class numbers, 0 to {MOST_CLASSES - 1:,}"
     )
     return labels.astype(np.int64)
 
@@ -153,10 +154,10 @@ def read_labels(given: Any, count: int, named: tuple[str, str]) -> np.ndarray:
 def check_classes(classes: Iterable[str]) -> tuple[str, ...]:
     """Names of classes as given; ReskerasError for what is no name of one."""
     if isinstance(classes, str) or not isinstance(classes, Iterable):
-        raise ReskerasError(f"classes: {shown(classes)} should be a list of names")
+        raise ReskerasError(f"classes: {shown(classes)}: should be a list of names")
     classes = list(classes)
     if not classes or not all(isinstance(name, str) for name in classes):
-        raise ReskerasError(f"classes: {shown(classes)} should be a list of names")
+        raise ReskerasError(f"classes: {shown(classes)}: should be a list of names")
     for name in classes:
         if name.splitlines() != [name] or not name.strip() or not is_utf8(name):
             raise ReskerasError(f"classes: {shown(name)} is not a valid class name")
@@ -196,7 +197,8 @@ def _labelled(data: InMemory) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
             raise ReskerasError(f"data: {part.named[1]} has {_kind(part.labels)}, but {first} has {_kind(own)}")
         if own.ndim == 2 and part.labels.shape[1] != own.shape[1]:
             raise ReskerasError(
-                f"data: {part.named[1]} has {part.labels.shape[1]} classes, but {first} has {own.shape[1]}"
+                f"data: {part.named[1]} has {counted(part.labels.shape[1], 'class', 'classes')}, but {first} has "
+                f"{own.shape[1]:,}"
             )
     if own.dtype.kind == "U":
         classes = data.classes or tuple(sorted(set(own.tolist())))
@@ -209,11 +211,11 @@ def _labelled(data: InMemory) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
             key: np.array([places[name] for name in part.labels.tolist()], np.int32) for key, part in present.items()
         }
     if own.ndim == 2 and not own.any():
-        raise ReskerasError(f"data: {first} has no 1 at all: no image of any class to learn from")
+        raise ReskerasError(f"data: {first} has no 1 in any row, so no image of any class to learn from")
     count = own.shape[1] if own.ndim == 2 else int(own.max()) + 1
     classes = data.classes or tuple(map(str, range(count)))
     if own.ndim == 2 and len(classes) != count:
-        raise ReskerasError(f"data: {first} has {count} classes, but {len(classes)} are named")
+        raise ReskerasError(f"data: {first} has {counted(count, 'class', 'classes')}, but {len(classes):,} are named")
     for part in present.values() if own.ndim == 1 else ():
         known = "there are" if data.classes else f"{first} has"
         _refuse(part.labels >= len(classes), part.labels, part.named[1], f"{known} {len(classes)} classes, from 0")
@@ -236,7 +238,7 @@ def _absent(classes: Sequence[str], labels: np.ndarray) -> Iterator[str]:
 
 
 def _told(name: str, splits: dict[str, Split], how: str) -> str:
-    counts = [f"{split.count:,} {key.replace('train', 'training')}" for key, split in splits.items()]
+    counts = [f"{split.count:,} {in_words(key)}" for key, split in splits.items()]
     return f"{name}: {', '.join(counts[:-1])} and {counts[-1]} images; test: {how}"
 
 

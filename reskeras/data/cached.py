@@ -50,7 +50,7 @@ def cached(source: Source[Split], place: str | Path, tell: Tell) -> Source[Split
     another training left there, cannot be used.
     """
     if str(place) != RAM and is_address(place):
-        raise ReskerasError(f"cache: {place}: images are kept on this machine; give a folder of it, or {RAM}")
+        raise ReskerasError(f"cache: {place}: images are kept on this machine; give a local folder, or {RAM}")
     room = Room(memory() // SHARE // workers_here())
     facts = {} if str(place) == RAM else fingerprint(source).facts  # which reads all entries
 
@@ -95,7 +95,9 @@ class InMemory:
         self.room.bytes -= len(data)
         if self.room.bytes < 0:
             done = np.count_nonzero(self.images)
-            self.tell(f"cache: memory has room for {done:,} of {len(self.images):,} images; the others are read anew")
+            self.tell(
+                f"cache: memory has room for {done:,} of {len(self.images):,} images; the others are read every time"
+            )
             return
         self.images[index] = data
 
@@ -140,7 +142,7 @@ class InFile:
     def _give_up(self, error: sqlite3.Error) -> None:
         if not self.full:
             self.full = True
-            self.tell(f"cache: {self.path} takes no more images ({error}); the others are read anew")
+            self.tell(f"cache: {self.path} takes no more images ({error}); the others are read every time")
 
 
 def _through(split: Split, kept: Kept, channels: int) -> Split:

@@ -70,6 +70,6 @@ def check_classes(field: str, path: object, classes: Sequence[str], of: object, 
     """ReskerasError (status 2), of `field`, for a run at `path` whose `classes` are not those `wanted`, in the order
     that `of` has them."""
     if differ := other_classes(classes, wanted):
-        raise ReskerasError(f"{field}: {path} has other classes than {of}: it {differ}")
+        raise ReskerasError(f"{field}: {path} has different classes from {of}: it {differ}")
     if [*classes] != [*wanted]:
-        raise ReskerasError(f"{field}: {path} has the classes of {of} in another order")
+        raise ReskerasError(f"{field}: {path} has the classes of {of} in a different order")

@@ -17,7 +17,7 @@ from reskeras.data.class_labels import counts_by_class
 from reskeras.data.division import divided
 from reskeras.data.file_split import channels_of, file_split, skipped
 from reskeras.data.fingerprint import entries, order_of
-from reskeras.data.layout import ROLES, folded, role_of
+from reskeras.data.layout import ROLES, WORDS, folded, role_of
 from reskeras.data.purpose import Purpose
 from reskeras.data.source import Source, Split
 from reskeras.errors import ReskerasError, shown, unknown
@@ -27,7 +27,6 @@ LARGEST = 1 << 28  # bytes; a million rows have about 50 million
 MOST_CLASSES = 1_000_000
 TEST_SHARE = 0.2
 COLUMNS = ("path", "label", "labels", "split")
-WORDS = {"train": "training", "validation": "validation", "test": "test"}
 SEVERAL = "|"  # between the labels of one image
 
 
@@ -99,7 +98,7 @@ def open_csv(path: Path, purpose: Purpose) -> Source[Split]:
     if testing:
         rows = {"train": rows["train"] if rows["test"] else [], "test": rows["test"] or rows["train"], "validation": []}
     elif not rows["train"]:
-        raise ReskerasError(f"data: {path} has no rows for training; all are for {WORDS[rows['test'][0].split]}")
+        raise ReskerasError(f"data: {path} has no training rows; all are {WORDS[rows['test'][0].split]} rows")
     opened = _Opened(table, rows, _classes(table, rows, testing), _checked(table, rows))
     return opened.source(purpose)
 
@@ -121,7 +120,7 @@ class _Opened:
         notes = [*skipped(files, [], readable)]
         channels = channels_of(readable.values())
         splits = {name: self.split(name, readable, channels) for name, rows in self.rows.items() if rows}
-        how = "the rows for test" if self.table.of_split("test") else "the rows for validation"
+        how = "the test rows" if self.table.of_split("test") else "the validation rows"
         if testing and not (self.table.of_split("test") or self.table.of_split("validation")):
             how = "all rows"
         if not testing:
@@ -132,12 +131,12 @@ class _Opened:
             if not len(parts[1]):
                 raise ReskerasError(f"data: {path} has one image per class; at least two are needed, one for testing")
             whole = splits["train"][0]
-            notes.append(f"no rows for test: {len(parts[1])} of {whole.count} images are held out for testing")
+            notes.append(f"no test rows: {len(parts[1]):,} of {counted_images(whole.count)} are held out for testing")
             found = {name: whole.part(name, part) for name, part in zip(("train", "test"), parts, strict=True)}
         else:
             found = {name: split for name, (split, _) in splits.items()}
         if "validation" in found:
-            notes.append(f"validation uses the {found['validation'].count:,} images of the rows for validation")
+            notes.append(f"validation uses the {counted_images(found['validation'].count)} of the validation rows")
         return Source(
             name=f"csv:{path}",
             label=path.name,
@@ -148,7 +147,7 @@ class _Opened:
             notes=tuple(notes),
             divided=how,
             validation=found.get("validation"),
-            origins={name: f"the rows for {WORDS[name]}" for name in found if "test" in splits and name != "test"},
+            origins={name: f"the {WORDS[name]} rows" for name in found if "test" in splits and name != "test"},
             division=purpose.division,
             facts={"order": order_of(found)},
             multi_label=self.table.several,
@@ -159,7 +158,7 @@ class _Opened:
         rows = [row for row in self.rows[name] if _file(self.table.file, row) in readable]
         if not rows:
             first = self.rows[name][0]
-            raise ReskerasError(f"data: {self.table.at(first)}: none of the images for {WORDS[name]} can be read")
+            raise ReskerasError(f"data: {self.table.at(first)}: none of the {WORDS[name]} images can be read")
         places = {each: index for index, each in enumerate(self.classes)}
         if self.table.several:
             labels = np.zeros((len(rows), len(self.classes)), np.uint8)
@@ -198,7 +197,7 @@ def _header(file: Path, line: int, header: list[str]) -> list[str]:
     if len(names) == 1 and any(mark in names[0] for mark in ";\t"):
         raise ReskerasError(f"data: {file}, line {line}: columns are separated by commas; {asked}")
     if "path" not in names or not {"label", "labels"} & {*names}:
-        raise ReskerasError(f"data: {file}, line {line}: {shown(','.join(header))} is no header; {asked}")
+        raise ReskerasError(f"data: {file}, line {line}: {shown(','.join(header))} is not a header; {asked}")
     if "" in names:
         raise ReskerasError(
             f"data: {file}, line {line}: column {names.index('') + 1} has no name; leave out the index, "
@@ -225,15 +224,19 @@ def _whole(file: Path, lines: Iterator[tuple[int, list[str]]], count: int) -> It
 def _row(file: Path, line: int, cells: dict[str, str], several: bool) -> Row:
     where, path = f"{file}, line {line}", cells["path"]
     if not path or "\0" in path:
-        raise ReskerasError(f"data: {where}: {shown(path)} is no path of an image")
+        raise ReskerasError(f"data: {where}: {shown(path)} is not the path of an image")
     if "://" in path:
-        raise ReskerasError(f"data: {where}: {shown(path)} is an address; list files of this machine")
+        raise ReskerasError(f"data: {where}: {shown(path)} is an address; list local files")
     label = cells.get("label", cells.get("labels", ""))
     classes = tuple(folded(part.strip()) for part in label.split(SEVERAL)) if several else (folded(label),)
     classes = () if classes == ("",) and several else classes
     for name in classes:
         if not name:
-            hint = f"; in a column labels, or where any has {SEVERAL}, it may be empty" if not several else ""
+            hint = (
+                f"; only in a column named labels, or where any label has {SEVERAL}, may it be empty"
+                if not several
+                else ""
+            )
             raise ReskerasError(f"data: {where}: the label of {shown(path)} is empty{hint}")
         if name.splitlines() != [name]:
             raise ReskerasError(f"data: {where}: {shown(name)} is not a valid class name")
@@ -252,7 +255,7 @@ def _refuse_twice(file: Path, rows: list[Row]) -> None:
     for row in rows:
         before = lines.setdefault(_file(file, row), row.line)
         if before != row.line:
-            raise ReskerasError(f"data: {file}, line {row.line}: {shown(row.path)} is in line {before} too")
+            raise ReskerasError(f"data: {file}, line {row.line}: {shown(row.path)} is also in line {before}")
 
 
 def _classes(table: Table, rows: dict[str, list[Row]], testing: bool) -> tuple[str, ...]:
@@ -263,7 +266,7 @@ def _classes(table: Table, rows: dict[str, list[Row]], testing: bool) -> tuple[s
         for name in row.classes:
             if name not in found:
                 raise ReskerasError(
-                    f"data: {table.at(row)}: class {shown(name)} is for {WORDS[row.split]}, and in no row for training"
+                    f"data: {table.at(row)}: class {shown(name)} is in a {WORDS[row.split]} row, but in no training row"
                 )
     if not found:
         raise ReskerasError(f"data: {table.file} has no labels")

@@ -36,7 +36,7 @@ def part_of_dataset(dataset: tf.data.Dataset, name: str, levels: Levels) -> tupl
         levels.loss, levels.floats = max(levels.loss, trial.loss), True
     channels = {image.shape[-1] for image in pixels}
     if len(channels) > 1:
-        raise ReskerasError(f"data: {name} has grey images and images in colour; convert them to one of the two")
+        raise ReskerasError(f"data: {name} has both grey and colour images; convert all to one of the two")
     same = len({image.shape for image in pixels}) == 1
     stacked: Pixels = np.stack(pixels) if same else pixels
     return Part(stacked, read_labels(given, len(pixels), (name, f"{name}'s labels")), (name, f"{name}'s labels")), notes
@@ -46,7 +46,7 @@ def _single(dataset: tf.data.Dataset, name: str) -> tuple[tf.data.Dataset, list[
     """`dataset` image by image."""
     spec = dataset.element_spec
     if not (isinstance(spec, tuple) and len(spec) == 2 and all(isinstance(each, tf.TensorSpec) for each in spec)):
-        raise ReskerasError(f"data: {name} has elements of another structure, {_described(spec)}; {STRUCTURE}")
+        raise ReskerasError(f"data: {name} has elements of a different structure, {_described(spec)}; {STRUCTURE}")
     count = int(dataset.cardinality())
     if count == tf.data.INFINITE_CARDINALITY:
         raise ReskerasError(f"data: {name} is infinite; leave out .repeat(), or use .take(count)")

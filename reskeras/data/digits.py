@@ -36,6 +36,6 @@ def open_digits(name: str = "digits", purpose: Purpose = Purpose()) -> Source[Sp
         train=everything.part("train", train),
         test=everything.part("test", test),
         mirror=False,  # a mirrored 2 is not a 2
-        notes=(f"scikit-learn digits: {len(train)} training and {len(test)} test images, split by class",),
+        notes=(f"scikit-learn digits: {len(train):,} training and {len(test)} test images, split by class",),
         divided="a fixed 20% of each class",
     )

@@ -12,8 +12,8 @@ from reskeras.data.checked import Checked, why_not_read
 from reskeras.data.decode import decode, read_stored
 from reskeras.data.plain import one_plain_format
 from reskeras.data.source import Split
-from reskeras.printable import few
-from reskeras.walk import NAMED, SUFFIXES, listed
+from reskeras.printable import counted, few
+from reskeras.walk import NAMED, SUFFIXES, counted_images, listed
 
 
 def file_split(
@@ -57,6 +57,7 @@ def skipped(images: list[Path], others: list[Path], readable: dict[Path, Checked
     """Notes on files that are not images or cannot be read."""
     if broken := [file for file in images if file not in readable]:
         named = few(broken, NAMED, lambda file: f"{listed([file])} ({why_not_read(file)})")
-        yield f"skipped {len(broken)} of {len(images)} images that cannot be read: {named}"
+        yield f"skipped {len(broken):,} of {counted_images(len(images))}, which cannot be read: {named}"
     if others:
-        yield f"skipped {len(others)} files that are not images ({', '.join(sorted(SUFFIXES))}): {listed(others)}"
+        skipped_files = counted(len(others), "file that is not an image", "files that are not images")
+        yield f"skipped {skipped_files} ({', '.join(sorted(SUFFIXES))}): {listed(others)}"

@@ -23,7 +23,7 @@ from reskeras.files import atomic_file
 from reskeras.walk import counted_images
 
 VERSION = 1
-REORDERED = "its images are in another order"
+REORDERED = "its images are in a different order"
 ENTRY = np.dtype([("name", "<u8"), ("content", "<u8"), ("label", "<i4")])
 LARGEST_FILE = 4 << 30  # bytes; 20 an image
 

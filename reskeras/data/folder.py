@@ -57,7 +57,7 @@ def _for_training(path: Path, division: int) -> Source[Split]:
         how = "a fixed sample of about 20% of each class"
     if not len(for_test):
         raise ReskerasError(f"data: {path} has one image per class; at least two are needed, one of them for testing")
-    opened.notes.append(f"no test folder: {len(for_test)} of {train.count} images are held out for testing")
+    opened.notes.append(f"no test folder: {len(for_test):,} of {train.count:,} images are held out for testing")
     return opened.source(train.part("train", for_training), train.part("test", for_test), None, how)
 
 

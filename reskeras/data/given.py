@@ -13,6 +13,7 @@ from reskeras.data.arrays import InMemory, Part, check_classes, read_labels
 from reskeras.data.datasets import part_of_dataset
 from reskeras.data.pixels import Levels, as_uint8
 from reskeras.errors import ReskerasError
+from reskeras.printable import counted
 
 ARRAYS, DATASET = "arrays", "tf.data.Dataset"
 ONE_HOT = (
@@ -127,7 +128,7 @@ def _both(data: Any, test: Any) -> tuple[Any, Any]:
             return data[0], data[1]
     if _is_pair(data) and _is_array(data[0]):
         return data, test
-    raise ReskerasError(f"data: {_said(data)} is no data; give {USAGE}")
+    raise ReskerasError(f"data: {_said(data)} is not data; give {USAGE}")
 
 
 def _is_pair(value: Any) -> bool:
@@ -146,4 +147,4 @@ def _said(value: Any) -> str:
 
 
 def _channels(count: int) -> str:
-    return f"{count} channel{'s' if count > 1 else ''}"
+    return counted(count, "channel")

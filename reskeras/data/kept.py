@@ -18,6 +18,7 @@ from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
 from reskeras.readers import is_named, is_path_kind
 from reskeras.strict_json import to_json
+from reskeras.walk import counted_images
 
 Known = Mapping[str, Any]  # provenance.json's data
 
@@ -93,7 +94,7 @@ def check_unchanged(path: Path, known: Known, file: Path, source: Identified) ->
     if differences:
         raise ReskerasError(
             f"resume: the data of {path} has changed since its training began: "
-            f"{', '.join(differences)}; restore it, or start a new training with another --out"
+            f"{', '.join(differences)}; restore it, or train anew with another --out"
         )
     return ""
 
@@ -126,7 +127,8 @@ def as_trained(source: Source, known: Known, classes: Sequence[str], file: Path)
             )
         if seen.any():
             source = replace(source, test=source.test.part("test", np.flatnonzero(~seen)))
-            notes.append(f"{seen.sum():,} images that the run was trained on are excluded from the test")
+            are = "is" if seen.sum() == 1 else "are"
+            notes.append(f"{counted_images(int(seen.sum()))} that the run was trained on {are} excluded from the test")
     return replace(source, notes=tuple(notes))
 
 
@@ -134,7 +136,7 @@ def as_others(source: Source, known: Known, file: Path) -> Source:
     """Data given in Python to test a run on, which is not what it was trained on; a note says so, and which of its test
     images are."""
     seen = int(_seen(source, known, file).sum())
-    some = f", but has {seen:,} of them for testing" if seen else ""
+    some = f", but {seen:,} of them are among its test images" if seen else ""
     return replace(source, notes=(*source.notes, f"{source.name}: not the images that the run was trained on{some}"))
 
 

@@ -17,6 +17,7 @@ ROLES = {
     "validation": {"val", "valid", "validation", "valset", "dev", "devel", "development", "eval", "evaluation"},
     "test": {"test", "testing", "testset"},
 }
+WORDS = {"train": "training", "validation": "validation", "test": "test"}  # of the images of each split, in messages
 # words beside a role without a meaning, such as those of `training_set` and `Test Images`
 FILLERS = {"set", "data", "dataset", "split", "folder", "image", "images", "img", "imgs", "photos", "pictures"}
 OTHER_SPLITS = ("validation", "test")
@@ -113,6 +114,11 @@ def _look_inside(walk: Walk, layout: Layout) -> None:
         layout.notes.append(
             f"images in sub-folders of a class belong to that class: {listed(layout.name(child) for child in inside)}"
         )
+
+
+def in_words(split: str) -> str:
+    """A split's name as messages have it before "images": `training` for `train`."""
+    return WORDS.get(split, split)
 
 
 def folded(name: str) -> str:

@@ -62,13 +62,13 @@ def _in_memory(path: Path, arrays: dict[str, np.ndarray], testing: bool) -> InMe
         for images, labels in pairs:
             if (images in arrays) != (labels in arrays):
                 has, lacks = (images, labels) if images in arrays else (labels, images)
-                raise ReskerasError(f"data: {has} is there, but not {lacks}; give both, or neither")
+                raise ReskerasError(f"data: has {has}, but not {lacks}; give both, or neither")
             if images in arrays and split not in parts:
                 parts[split] = part_of_arrays((arrays[images], arrays[labels]), (images, labels), levels)
     if testing and "test" in parts and "train" not in parts:
         parts = {"train": parts["test"]}  # all images are for test then
     if "train" not in parts:
-        has = ", ".join(sorted(arrays)) or "none of them"
+        has = ", ".join(sorted(arrays)) or "none"
         raise ReskerasError(f"data: arrays x_train and y_train are needed, or x and y; there are {has}")
     notes = [*filter(None, [levels.note(path.name)])]
     classes = np.ravel(arrays[CLASSES]).tolist() if CLASSES in arrays else None

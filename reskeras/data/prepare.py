@@ -68,7 +68,7 @@ def prepare_data(
     if size is not None and size < 1:
         raise ReskerasError(f"size: {size}: should be at least 1 pixel, or none to keep all images as they are")
     if not 1 <= quality <= 100:
-        raise ReskerasError(f"quality: {quality}: should be from 1 to 100, as of JPEG")
+        raise ReskerasError(f"quality: {quality}: should be from 1 to 100, the range of JPEG")
     name = None if name is None else _checked_name(name)
     opened = open_source(source, data_dir)
     name = name or _name_from(opened.name)
@@ -97,7 +97,9 @@ def _name_from(source: str) -> str:
 
 def _checked_name(name: str) -> str:
     if not NAME.fullmatch(name):
-        raise ReskerasError(f"name: {name!r}: should be small letters, digits and underscores, a letter first")
+        raise ReskerasError(
+            f"name: {name!r}: should be lowercase letters, digits and underscores, starting with a letter"
+        )
     return name
 
 
@@ -106,9 +108,11 @@ def _store(source: Source[Split], place: Path, name: str, size: int | None, qual
     import tensorflow_datasets as tfds
 
     if source.multi_label:
-        raise ReskerasError(f"data: {source.name} has several classes per image, which a prepared set has no place for")
+        raise ReskerasError(f"data: {source.name} has several classes per image, which a prepared set cannot hold")
     if unwritable := [each for each in source.classes if "\n" in each or each != each.strip()]:
-        raise ReskerasError(f"data: class {unwritable[0]!r}: TFDS keeps no name with line breaks or outer spaces")
+        raise ReskerasError(
+            f"data: class {unwritable[0]!r}: TFDS keeps no names with line breaks, or with spaces at either end"
+        )
     logging.getLogger("absl").setLevel(logging.ERROR)
     tfds.disable_progress_bar()
     splits, done = source.splits(), 0

@@ -28,6 +28,7 @@ from reskeras.readers import (
     reader_for,
     readers_of,
     recognised,
+    usages,
 )
 from reskeras.walk import check_folder, is_archive
 
@@ -55,6 +56,11 @@ def named_reader(name: str, annotation: str) -> tuple[str, Reader]:
         formats = ", ".join(each.title for each in READERS if each.annotation == OBJECTS and each.recogniser)
         what = "a folder without annotations that are recognised" if place.is_dir() else "a file"
         raise ReskerasError(f"data: {name} is {what}; give the folder of a set in one of the formats {formats}")
+    if annotation == OBJECTS and reader_for(name, CLASSES):
+        raise ReskerasError(
+            f"data: {name} has images without boxes, which are for classifiers: see reskeras train; annotated images "
+            f"are {usages(OBJECTS)}"
+        )
     raise unknown("data", name, [each.usage for each in readers_of(annotation)])
 
 

@@ -58,10 +58,10 @@ def source(
                 raise ReskerasError(f"{field}: only for arrays and datasets; a source has its own")
         return open_source(data, data_dir)
     if name is not None and not (isinstance(name, str) and NAME.fullmatch(name) and name.isprintable()):
-        raise ReskerasError(f"name: {shown(name)} should be a word or two, without a colon or slash")
+        raise ReskerasError(f"name: {shown(name)}: should be a word or two, without a colon or slash")
     for field, value in {"mirror": mirror, "multi_label": multi_label}.items():
         if not isinstance(value, bool | None):
-            raise ReskerasError(f"{field}: {shown(value)} should be True or False")
+            raise ReskerasError(f"{field}: {shown(value)}: should be True or False")
     if data_dir is not None:
         raise ReskerasError("data_dir: only for a source's name")
     mirrored = mirror is not False

@@ -6,6 +6,7 @@ import numpy as np
 
 from reskeras.data.class_labels import members
 from reskeras.data.division import BY_POSITION, DIVISION, drawn, held_by_position, held_out
+from reskeras.data.layout import in_words
 from reskeras.data.source import Split
 from reskeras.data.survey import COUNTED, labels_of
 from reskeras.errors import ReskerasError
@@ -28,8 +29,8 @@ def check_count(name: str, every: int, count: int, least: int = 1) -> None:
     if not least <= count <= every:
         why = "one" if least == 1 else "one per class"
         raise ReskerasError(
-            f"images: {count:,} of the {every:,} {name} images requested; use {least} ({why}) to {every:,}, or leave "
-            "images out"
+            f"images: {count:,} of the {every:,} {in_words(name)} images requested; use {least} ({why}) to {every:,}, "
+            "or leave images out"
         )
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from reskeras.data.decode import with_channels
 from reskeras.data.division import DIVISION
-from reskeras.data.layout import folded
+from reskeras.data.layout import folded, in_words
 from reskeras.errors import ReskerasError, unknown
 from reskeras.printable import short_repr
 from reskeras.walk import listed
@@ -237,13 +237,13 @@ class Source(Generic[AnySplit]):
             self,
             self.name,
             f"{len(self.classes):,} classes",
-            *(f"{split.count:,} {name.replace('train', 'training')} images" for name, split in self.splits().items()),
+            *(f"{split.count:,} {in_words(name)} images" for name, split in self.splits().items()),
         )
 
 
 def unsaid_mirror(what: str) -> str:
     """The note on images that must not be mirrored, written as `what`, which has no place for that."""
     return (
-        f"these images must not be mirrored, which {what} cannot say: to train on it, set augment.flip to false in the "
-        "recipe"
+        f"these images must not be mirrored, but {what} has no field for that: to train on it, set augment.flip to "
+        "false in the recipe"
     )

@@ -12,10 +12,11 @@ import tensorflow as tf
 
 from reskeras.data.batches import READERS, mapped, pipeline_options, read_batches
 from reskeras.data.class_labels import counts_by_class
+from reskeras.data.layout import in_words
 from reskeras.data.orientation import UPRIGHT, orientation_of
 from reskeras.data.source import Source, Split
 from reskeras.data.windows import shape_of
-from reskeras.printable import few
+from reskeras.printable import counted, few
 
 COUNTED = 200_000  # labels that are read of a split; of more, an evenly spaced sample
 MEASURED = 2_000  # images whose size is read
@@ -117,8 +118,9 @@ def survey(source: Source[Split]) -> Survey:
     trained = set(digests[0])
     shared = sum(digest in trained for digest in digests[1])
     if shared:
+        are = "is also a training image" if shared == 1 else "are also training images"
         warnings.append(
-            f"{shared} of {len(digests[1])} test images are also training images, byte for byte: "
+            f"{shared:,} of {counted(len(digests[1]), 'test image')} {are}, byte for byte: "
             "accuracy on them is meaningless"
         )
     return Survey(
@@ -189,7 +191,7 @@ def _unreadable_warning(split: Split, looked_at: int, broken: np.ndarray) -> Ite
     if len(broken):
         named = few(broken.tolist(), NAMED, split.where)
         yield (
-            f"{len(broken):,} of {looked_at:,} {split.name} images checked cannot be read, and will stop a "
+            f"{len(broken):,} of {looked_at:,} {in_words(split.name)} images checked cannot be read, and will stop "
             f"training: {named}"
         )
 
@@ -277,9 +279,6 @@ def _class_warnings(classes: dict[str, tuple[int, int]]) -> Iterator[str]:
             f"{least}; accuracy mostly reflects the large ones"
         )
     if small := [name for name, count in counts.items() if count < FEW]:
-        yield (
-            f"fewer than {FEW} training images of {len(small)} class{'es' if len(small) > 1 else ''}: "
-            f"{few(small, NAMED)}"
-        )
+        yield (f"fewer than {FEW} training images of {counted(len(small), 'class', 'classes')}: {few(small, NAMED)}")
     if untested := [name for name, (_, test) in classes.items() if not test]:
         yield f"no test image of {few(untested, NAMED)}"

@@ -16,6 +16,7 @@ from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Split
 from reskeras.data.windows import NUMBERS, TRIES, cropped_batch, window_of
 from reskeras.errors import ReskerasError
+from reskeras.printable import counted
 from reskeras.recipes.augment import AugmentSpec
 
 # numbers folded into a batch's seed, so that the draws of different augmentations are independent; the first two
@@ -147,9 +148,7 @@ def colour_changes(augment: AugmentSpec, channels: int) -> dict[str, RandomChang
     where images are grey."""
     for field in ("hue", "lighting"):
         if getattr(augment, field) and channels != 3:
-            raise ReskerasError(
-                f"augment.{field}: needs colour images, but these have {channels} channel{'s' if channels > 1 else ''}"
-            )
+            raise ReskerasError(f"augment.{field}: needs colour images, but these have {counted(channels, 'channel')}")
     changes = {}
     if augment.colour or augment.hue:
         changes["colour"] = colour_jitter(augment.colour, channels, augment.hue)

@@ -179,7 +179,7 @@ def _library(path: Path) -> Any:
     try:
         import av
     except ImportError as error:
-        raise ReskerasError(f"video: {path} is read by PyAV, which is not installed; {INSTALL}") from error
+        raise ReskerasError(f"video: reading {path} needs PyAV, which is not installed; {INSTALL}") from error
     av.logging.set_level(av.logging.PANIC)  # what FFmpeg finds wrong is in the errors
     return av
 

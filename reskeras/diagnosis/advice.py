@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from reskeras.diagnosis.facts import Capability, Choices, Finding, Gpu, Machine, Speed
 from reskeras.diagnosis.kernels import code_for, cuda_version, first_cuda, least_capability
 from reskeras.launch.places import visible_gpus
-from reskeras.printable import few
+from reskeras.printable import counted, few
 
 INSTALL = "pip install 'tensorflow[and-cuda]'"
 # words in TensorFlow's errors, and what helped those who met them
 KNOWN = {
     ("libdevice", "ptxas"): f"{INSTALL}, or set XLA_FLAGS=--xla_gpu_cuda_data_dir=DIR to a CUDA toolkit",
     ("dnn library", "cudnn", "no algorithm worked"): (
-        "see with nvidia-smi whether another process holds the GPU's memory, else cuDNN is of another version: "
-        f"{INSTALL} in a new virtual environment"
+        "check with nvidia-smi whether another process holds the GPU's memory; if none does, cuDNN is of the wrong "
+        f"version: {INSTALL} in a new virtual environment"
     ),
     ("invalid_handle", "no kernel image", "unsupported toolchain", "unsupported_ptx"): (
         "TensorFlow's kernels do not fit this GPU or its driver: update the driver, or use a build for this generation"
@@ -43,7 +43,7 @@ def _on_gpus(machine: Machine) -> Iterator[Finding]:
         names = ", ".join(_named(gpu) for gpu in dict.fromkeys(machine.gpus))
         yield Finding(
             "warning",
-            f"GPUs of several generations ({names}): precision goes by the weakest and each step waits for the "
+            f"GPUs of several generations ({names}): the weakest decides the precision, and each step waits for the "
             "slowest; set CUDA_VISIBLE_DEVICES to equal ones",
         )
     seen = len(machine.gpus)
@@ -135,7 +135,7 @@ def _on_kernels(gpu: Gpu, machine: Machine) -> Iterator[Finding]:
         yield Finding(
             "problem",
             f"{_named(gpu)}: kernels are compiled from PTX of CUDA {build.cuda}, which a driver for CUDA "
-            f"{_version(driver.cuda)} cannot; update the driver",
+            f"{_version(driver.cuda)} cannot do; update the driver",
         )
     else:
         yield Finding(
@@ -204,7 +204,7 @@ def _version(pair: Capability) -> str:
 
 
 def _cores(count: int) -> str:
-    return f"{count} core{'s' * (count > 1)}"
+    return counted(count, "core")
 
 
 def _gib(count: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from reskeras.errors import ReskerasError
-from reskeras.files import local_path
+from reskeras.files import local_path, reason
 
 LARGEST_DOCUMENT = 1 << 18  # bytes, which take PyYAML four seconds; a resolved network is a few kilobytes
 LONGEST_NUMBER = 64  # characters; Python needs quadratic time for digits, and has a limit of its own
@@ -69,7 +69,7 @@ def parse_yaml(text: str, where: str) -> tuple[dict[str, Any], Lines]:
     and anything that is not a mapping.
     """
     if len(text) > LARGEST_DOCUMENT:
-        raise ReskerasError(f"{where}: too large, more than {LARGEST_DOCUMENT} bytes")
+        raise ReskerasError(f"{where}: too large, more than {LARGEST_DOCUMENT:,} bytes")
     loader = None
     try:
         loader = _Loader(text)
@@ -79,7 +79,7 @@ def parse_yaml(text: str, where: str) -> tuple[dict[str, Any], Lines]:
             _note_lines(node, (), lines, where)
         data = loader.construct_document(node) if node is not None else None
     except yaml.YAMLError as error:
-        raise ReskerasError(f"{where}: not a safe YAML document: {_yaml_problem(error)}") from error
+        raise ReskerasError(f"{where}: not a valid YAML document: {_yaml_problem(error)}") from error
     except UNREADABLE as error:
         raise ReskerasError(f"{where}: a value does not match its tag or format: {_one_line(error)}") from error
     finally:
@@ -95,12 +95,12 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
     path = local_path(path, "file")
     try:
         if path.stat().st_size > LARGEST_DOCUMENT:
-            raise ReskerasError(f"{path}: too large, more than {LARGEST_DOCUMENT} bytes")
+            raise ReskerasError(f"{path}: too large, more than {LARGEST_DOCUMENT:,} bytes")
         return parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except UnicodeDecodeError as error:
         raise ReskerasError(f"{path}: not UTF-8 text") from error
     except OSError as error:
-        raise ReskerasError(f"{path}: cannot be read: {error.strerror}") from error
+        raise ReskerasError(f"{path}: cannot be read: {reason(error)}") from error
 
 
 def section(name: str, data: dict[str, Any], lines: Lines) -> tuple[dict[str, Any], Lines]:
@@ -144,7 +144,7 @@ def _yaml_problem(error: yaml.YAMLError) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
         if error.problem.startswith("could not determine a constructor for the tag"):
             tag = error.problem.rpartition(" ")[2].strip("'").removeprefix("tag:yaml.org,2002:")
-            return f"line {error.problem_mark.line + 1}: the tag {tag} is not allowed, only plain values are"
+            return f"line {error.problem_mark.line + 1}: the tag {tag} is not allowed; only plain values are"
         return f"line {error.problem_mark.line + 1}: {error.problem}"
     return _one_line(error)
 

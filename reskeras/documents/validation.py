@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from reskeras.documents.document import Lines, kind_of
 from reskeras.errors import ReskerasError, shown, unknown
+from reskeras.printable import counted
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -20,8 +21,8 @@ EXPECTED = {
     "model_type": "should be a mapping with fields {fields}",
     "model_attributes_type": "should be a mapping with fields {fields}",
     "dict_type": "should be a mapping with fields {fields}",
-    "too_short": "needs at least {min_length} entries",
-    "too_long": "can have at most {max_length} entries",
+    "too_short": "needs at least {entries}",
+    "too_long": "can have at most {entries}",
     "bool_parsing": "should be true or false",
     "bool_type": "should be true or false",
     "int_type": "should be an integer",
@@ -78,9 +79,11 @@ def _explain(schema: dict, error: ErrorDetails, where: str, lines: Lines) -> Res
     loc = error["loc"]
     if loc[-1:] == (KEY,):
         return _explain_key(loc[:-1], error, where, lines)
-    path = _typed_path(schema, loc)
-    place = _place(path, where, lines)
-    field, value, kind, context = ".".join(map(str, path)), error["input"], error["type"], error.get("ctx", {})
+    value, kind, context = error["input"], error["type"], error.get("ctx", {})
+    message, within = _message(error), _properties(schema, _at(schema, loc))
+    first = _field_of(message, within) if kind == "value_error" else ()
+    path = (*_typed_path(schema, loc), *first)
+    place, field = _place(path, where, lines), ".".join(map(str, path))
     if kind == "extra_forbidden":
         subject = f"field of {loc[-2]}" if loc[:-1] and loc[-2] in _kinds(schema, _at(schema, loc[:-2])) else "field"
         return unknown(subject, field, sorted(_properties(schema, _at(schema, loc[:-1]))), place)
@@ -92,16 +95,28 @@ def _explain(schema: dict, error: ErrorDetails, where: str, lines: Lines) -> Res
     if kind in ("missing", "union_tag_not_found"):
         lacking = f"{field}.kind" if kind == "union_tag_not_found" else field
         return ReskerasError(f"{lacking}: required, but not set{inside}")
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    message = message[0].lower() + message[1:]
+    if first:
+        return ReskerasError(f"{field}: {message.partition(': ')[2]}{inside}")
     if kind in EXPECTED:
-        fields = ", ".join(sorted(_properties(schema, _at(schema, loc))))
-        message = EXPECTED[kind].format(fields=fields, **context)
+        count = context.get("min_length", context.get("max_length", 0))
+        entries = counted(count, "entry", "entries")
+        message = EXPECTED[kind].format(fields=", ".join(sorted(within)), entries=entries, **context)
     elif kind in BOUNDS:
         message = _range(schema, _at(schema, loc)) or message
     whole = not isinstance(value, (dict, list, BaseModel)) or len(shown(value)) < 60
     subject = f"{field}: {shown(value) if whole else kind_of(value)}: " if field else ""
     return ReskerasError(f"{subject}{message}{inside}")
+
+
+def _message(error: ErrorDetails) -> str:
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return message[0].lower() + message[1:]
+
+
+def _field_of(message: str, fields: Collection[str]) -> tuple[str, ...]:
+    """The path that a message about several of `fields` begins with, such as `ema: lookahead averages too`."""
+    path = tuple(message.partition(": ")[0].split("."))
+    return path if path[0] in fields and ": " in message else ()
 
 
 def _explain_key(path: tuple, error: ErrorDetails, where: str, lines: Lines) -> ReskerasError:
@@ -143,7 +158,8 @@ def _inside(option: dict, part: Any) -> dict | None:
     if isinstance(part, int):
         entries = option.get("prefixItems", [])
         return entries[part] if part < len(entries) else option.get("items")
-    return option.get("properties", {}).get(part, option.get("additionalProperties") or None)
+    others = option.get("additionalProperties") or next(iter(option.get("patternProperties", {}).values()), None)
+    return option.get("properties", {}).get(part, others)
 
 
 def _properties(schema: dict, here: dict) -> set[str]:

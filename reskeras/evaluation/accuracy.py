@@ -14,7 +14,7 @@ from reskeras.data.source import Split
 from reskeras.evaluation.dense import DenseNetwork
 from reskeras.evaluation.views import Views, scored
 from reskeras.files import write_csv
-from reskeras.printable import short_repr
+from reskeras.printable import counted, short_repr
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Evaluation:
     def __repr__(self) -> str:
         return short_repr(
             self,
-            f"{self.images:,} {self.split} images of {self.data}",
+            f"{counted(self.images, f'{self.split} image')} of {self.data}",
             top1=self.top1,
             top5=self.top5,
             loss=self.loss,

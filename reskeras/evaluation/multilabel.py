@@ -16,7 +16,7 @@ from reskeras.evaluation.dense import DenseNetwork
 from reskeras.evaluation.heads import SIGMOID, log_of
 from reskeras.evaluation.views import Views, scored
 from reskeras.files import write_csv
-from reskeras.printable import short_repr
+from reskeras.printable import counted, short_repr
 
 THRESHOLD = 0.5  # the probability from which a class counts as predicted
 BETWEEN = "|"  # separates the classes of an image, as in the CSV files that are read
@@ -59,7 +59,7 @@ class LabelEvaluation:
     def __repr__(self) -> str:
         return short_repr(
             self,
-            f"{self.images:,} {self.split} images of {self.data}",
+            f"{counted(self.images, f'{self.split} image')} of {self.data}",
             mean_average_precision=self.mean_average_precision,
             micro_f1=self.micro_f1,
             loss=self.loss,

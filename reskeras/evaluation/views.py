@@ -45,12 +45,12 @@ class Views:
         if self.crops not in CROPS:
             raise ReskerasError(f"views: {self.crops} is not one of {', '.join(map(str, CROPS))}")
         if self.scales and (self.crops > 1 or self.resize):
-            raise ReskerasError("scales: whole images are not cropped; omit --views and --resize")
+            raise ReskerasError("scales: whole images are not cropped; leave out --views and --resize")
         if self.resize and self.crops != 10:
             raise ReskerasError("resize: only applies to ten crops; add --views 10")
         for scale in self.scales:
             if not 1 <= scale <= LARGEST_SCALE:
-                raise ReskerasError(f"scales: {scale}: should be between 1 and {LARGEST_SCALE}")
+                raise ReskerasError(f"scales: {scale}: should be between 1 and {LARGEST_SCALE:,}")
 
     def describe(self) -> str:
         """The views in words."""
@@ -114,7 +114,7 @@ def _shared(
     model: keras.Model, split: Split, preprocessing: Preprocessing, views: int, batch_size: int, head: Head
 ) -> Scored:
     if min(preprocessing.size[:2]) < 2:
-        raise ReskerasError("views: an image of a single pixel cannot be shifted or mirrored; omit --views")
+        raise ReskerasError("views: an image of a single pixel cannot be shifted or mirrored; leave out --views")
     shares = tf.constant(SHARES[views])
 
     def probabilities_of(images: tf.Tensor) -> tf.Tensor:

@@ -6,7 +6,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from reskeras.data.source import Source
@@ -86,7 +86,7 @@ def cost(
     place = local_path(out or PLACE, "out")
     sources: dict[str, Source] = {}
     found: dict[Path, TrainingCost] = {}
-    reasons = Reasons()
+    speeds = _Speeds(place, replicas, tell)
     for ready in suites:
         trainings = [(row, seed) for row, seed in ready.trainings if isinstance(row, TrainedRow)]
         for row, seed in [needed for asked, first in trainings for needed in asked.needed(first)]:
@@ -96,7 +96,7 @@ def cost(
                 sources[row.data] = find_task(row.task).open_source(row.data, data_dir)
             work = _Work.of(row, sources[row.data], data_dir)
             left = 0.0 if is_finished(path) else max(1 - len(_seconds(path)) / work.epochs, 0.0)
-            each = _epoch_seconds(work, row, place, replicas, tell, reasons) if left else 0.0
+            each = speeds.epoch_seconds(work, row) if left else 0.0
             seconds = None if each is None else each * work.epochs * left
             found[path] = TrainingCost(ready.name, row.name, seed, work.multiply_adds, left, seconds)
     return Cost(tuple(found.values()))
@@ -128,38 +128,62 @@ class _Work:
         return self.of_epoch * self.epochs
 
 
-def _epoch_seconds(
-    work: _Work, row: TrainedRow, place: Path, replicas: Replicas | None, tell: Callable[[str], None], reasons: Reasons
-) -> float | None:
-    """Seconds of an epoch: the median of the row's finished ones, or by the speed of a step, which is measured once; of
-    what learns from another run as much longer than its as it has more multiply-adds."""
-    import keras  # after reskeras.diagnosis, which brings TensorFlow in quietly
-    import tensorflow as tf
+@dataclass
+class _Speeds:
+    """How long epochs take in `place`. What is measured beside other work is not kept there, but measured once here."""
 
-    if known := [each for run in (place / "runs" / label_of(row)).glob("seed-*") for each in _seconds(run)]:
-        return statistics.median(known)
-    if row.teacher:  # which has to be trained before a step can be measured
-        other = _Work.of(row.teacher, work.job.source, work.job.data_dir)
-        known_of_other = _epoch_seconds(other, row.teacher, place, replicas, tell, reasons)
-        return known_of_other and known_of_other * work.of_epoch / other.of_epoch
-    machine = provenance()["machine"]
-    key = f"{label_of(row)} on {machine['cpus']} of {machine['processor']}, {replicas.count if replicas else 1} devices"
-    path = place / SPEEDS_FILE
-    rates = read_json(path, "reproduce", dict[str, float]) if path.is_file() else {}
-    if key not in rates and replicas is not None:
-        tell(f"measuring a step of {row.name}")
-        beside = _Beside()
+    place: Path
+    replicas: Replicas | None
+    tell: Callable[[str], None]
+    reasons: Reasons = field(default_factory=Reasons)
+    uncertain: dict[str, float | None] = field(default_factory=dict)  # measured here and not kept; None: failed
+
+    def epoch_seconds(self, work: _Work, row: TrainedRow) -> float | None:
+        """Seconds of an epoch: the median of the row's finished ones, or by the speed of a step; of what learns from
+        another run as much longer than its as it has more multiply-adds."""
+        runs = (self.place / "runs" / label_of(row)).glob("seed-*")
+        if known := [each for run in runs for each in _seconds(run)]:
+            return statistics.median(known)
+        if row.teacher:  # which has to be trained before a step can be measured
+            other = _Work.of(row.teacher, work.job.source, work.job.data_dir)
+            known_of_other = self.epoch_seconds(other, row.teacher)
+            return known_of_other and known_of_other * work.of_epoch / other.of_epoch
+        rate = self._rate(work, row)
+        return work.images / rate if rate else None
+
+    def _rate(self, work: _Work, row: TrainedRow) -> float | None:
+        """Images per second of a step of `row`, which is measured once; None if that fails, or without replicas."""
+        machine, devices = provenance()["machine"], self.replicas.count if self.replicas else 1
+        key = f"{label_of(row)} on {machine['cpus']} of {machine['processor']}, {devices} devices"
+        path = self.place / SPEEDS_FILE
+        kept = read_json(path, "reproduce", dict[str, float]) if path.is_file() else {}
+        if key in kept:
+            return kept[key]
+        if self.replicas is None:
+            return None
+        if key not in self.uncertain:
+            beside = _Beside()
+            self.uncertain[key] = rate = self._measured(work, row, self.replicas)
+            if rate is not None and (cores := beside.cores) < BUSY:
+                write_json(path, {**kept, key: rate})
+            elif rate is not None:  # it is measured again the next time
+                self.tell(
+                    f"other work used {cores:.1f} cores meanwhile, so the time measured for {row.name} is too long"
+                )
+        return self.uncertain[key]
+
+    def _measured(self, work: _Work, row: TrainedRow, replicas: Replicas) -> float | None:
+        import keras  # after reskeras.diagnosis, which brings TensorFlow in quietly
+        import tensorflow as tf
+
+        self.tell(f"measuring a step of {row.name}")
         try:
-            rates[key] = training_rate(work.job, replicas)
+            rate = training_rate(work.job, replicas)
         except (ReskerasError, tf.errors.OpError) as error:
-            tell(f"a step of {row.name} failed: {reasons.words(row.name, first_line(error))}")
+            self.tell(f"a step of {row.name} failed: {self.reasons.words(row.name, first_line(error))}")
             return None
         keras.backend.clear_session()
-        if (cores := beside.cores) < BUSY:
-            write_json(path, rates)
-        else:  # it is measured again the next time
-            tell(f"other work used {cores:.1f} cores meanwhile, so that the time of {row.name} is too long")
-    return work.images / rates[key] if key in rates else None
+        return rate
 
 
 class _Beside:

@@ -53,7 +53,7 @@ class SuiteMeasure:
 MEASURES = {
     "test_error": SuiteMeasure("top-1 error on the test images", by_image="test", varies=OVER_SEEDS),
     "best_error": SuiteMeasure(
-        "lowest test error of any epoch; chosen on the test images, so a little too good", varies=OVER_SEEDS
+        "lowest test error of any epoch; chosen on the test images, so slightly too good", varies=OVER_SEEDS
     ),
     "top5_error": SuiteMeasure("top-5 error on the test images", varies=OVER_SEEDS),
     "training_error": SuiteMeasure(
@@ -66,25 +66,25 @@ MEASURES = {
     "response": SuiteMeasure("mean standard deviation of the layers' responses", percent=False, inside=True),
     "removed_error": SuiteMeasure("median test error with one unit removed", inside=True),
     "minutes": SuiteMeasure(
-        "minutes of all epochs, with the validation after each, on the machine of `hardware`", percent=False, places=1
+        "minutes of all epochs, with the validation after each, on the machine in `hardware`", percent=False, places=1
     ),
-    "coco_map": SuiteMeasure("COCO's mean average precision on the test images, over overlaps of 0.5 to 0.95"),
-    "coco_map50": SuiteMeasure("COCO's mean average precision on the test images, overlap 0.5"),
-    "coco_map75": SuiteMeasure("COCO's mean average precision on the test images, overlap 0.75"),
+    "coco_map": SuiteMeasure("COCO's mean average precision on the test images, over overlaps from 0.5 to 0.95"),
+    "coco_map50": SuiteMeasure("COCO's mean average precision on the test images, at an overlap of 0.5"),
+    "coco_map75": SuiteMeasure("COCO's mean average precision on the test images, at an overlap of 0.75"),
     "map_eleven": SuiteMeasure(
-        "mean average precision on the test images by VOC's rule to 2009, at eleven points, overlap 0.5"
+        "mean average precision on the test images by VOC's rule until 2009, at eleven points, at an overlap of 0.5"
     ),
-    "map_area": SuiteMeasure("mean average precision on the test images, area under the curve, overlap 0.5"),
+    "map_area": SuiteMeasure("mean average precision on the test images, area under the curve, at an overlap of 0.5"),
     "average_precision": SuiteMeasure("mean average precision over the classes of the test images"),
     "f1": SuiteMeasure("F1 of all labels of the test images, at a probability of 0.5"),
     "localisation_error": SuiteMeasure(
-        "share of test images whose box for their class is wrong: right is an overlap of 0.5 with any object of it"
+        "share of test images whose box for their class is wrong, overlapping no object of the class by 0.5 or more"
     ),
     "top1_localisation_error": SuiteMeasure(
-        "share of test images without a right box for a right class, where a classifier says the class"
+        "share of test images without a right box for a right class, the class being a classifier's"
     ),
     "top5_localisation_error": SuiteMeasure(
-        "share of test images without a right box for a right class among the five that a classifier finds likeliest"
+        "share of test images without a right box for a right class among a classifier's five most likely"
     ),
     "parameters": SuiteMeasure("trainable parameters", percent=False, counted=True),
     "multiply_adds": SuiteMeasure("multiply-adds per image", percent=False, counted=True),

@@ -15,11 +15,11 @@ from reskeras.report.sections import Page, Section, Table
 from reskeras.runs import REPORT_FILE
 
 VERDICTS = (
-    "A difference came out, or is reversed, where it exceeds twice its standard error, and where McNemar's test on the "
-    "images gives p < 0.05 if it is an error on them; else it is undecided. The deviation between seeds is that of the "
-    "two rows; if one has a single seed, that of all rows that have several, pooled, if that is more; of an error at "
-    "least the 0.16 points that v1 table 6 has. The rule is weak: with one degree of freedom chance alone "
-    "exceeds it three times in ten, with two twice in ten."
+    "A finding came out, or is reversed, if the difference exceeds twice its standard error and, for an error on "
+    "images, McNemar's test on the images gives p < 0.05; otherwise it is undecided. The deviation between seeds is "
+    "that of the two rows; if one of them has a single seed, it is that of all rows with several seeds, pooled, if "
+    "that is larger; for an error it is at least the 0.16 points of v1 table 6. The rule is weak: by chance alone, a "
+    "difference exceeds it three times in ten with one degree of freedom, and twice in ten with two."
 )
 
 
@@ -47,7 +47,7 @@ def page_of_suite(result: SuiteResult) -> Page:
             columns,
             lines,
             (f"Scale {result.scale}. " if result.scale else "")
-            + "Of two seeds mean \u00b1 standard deviation, of more the median (and these)"
+            + "With two seeds: mean \u00b1 standard deviation; with more: median (mean \u00b1 standard deviation)"
             + ("; the paper's figures follow its own protocol." if result.scale else "."),
             _notes(result),
         )

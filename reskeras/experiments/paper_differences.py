@@ -73,7 +73,7 @@ def _data_differences(row: TrainedRow, paper: TrainedRow, images: int, provenanc
 def _network_differences(row: Row, paper: Row) -> list[str]:
     said = []
     if row.layers != paper.layers:
-        said.append(f"{row.layers} layers instead of {paper.layers:,}")
+        said.append(f"{row.layers:,} layers instead of {paper.layers:,}")
     if row.plan.input_shape[:2] != paper.plan.input_shape[:2]:
         said.append(
             f"{row.plan.input_shape[0]}x{row.plan.input_shape[1]} pixels instead of "
@@ -126,4 +126,6 @@ def _value(value: Any) -> str:
         return str(value["kind"]) if "kind" in value else f"({', '.join(parts)})"
     if isinstance(value, list):
         return " ".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -96,7 +96,7 @@ def plots_of(result: SuiteResult) -> Iterator[Plot]:
     for name, record in pictured.records.items():
         first.setdefault(pictured.networks[name], record)
     parts = any(record.is_part for record in first.values())
-    how = ("Backbone", "These are figures as a classifier.") if parts else ()
+    how = ("Backbone", "The figures are those of a classifier with this backbone.") if parts else ()
     yield from networks_of({row: record.plan for row, record in first.items()}, *how)
 
 

@@ -10,6 +10,7 @@ from reskeras.analysis.analysis import SUMMARY_FILE, Analysis, read_analysis
 from reskeras.experiments.suite_rows import length_of
 from reskeras.networks.request import typed
 from reskeras.plans.plan import Plan
+from reskeras.printable import counted
 from reskeras.recipes.recipe import Recipe
 from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.tasks.run import Run
@@ -86,7 +87,7 @@ class RunRecord:
             f"{length_of(recipe)}, {recipe.schedule.in_words} at {recipe.learning_rate:g}, batch {recipe.batch_size}",
             str(facts.get("precision", "")),
             f"{sum(epoch['seconds'] for epoch in self.metrics):.0f}",
-            f"{cores} core{'s' * (cores != 1)} of {processor}",
+            f"{counted(cores, 'core')} of {processor}",
             str(facts.get("made", ""))[:10],
             str(facts.get("git_revision") or "unknown"),
         ]

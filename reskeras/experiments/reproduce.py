@@ -136,7 +136,7 @@ def all_prepared(scale: str, only: Sequence[str] = TURNS) -> list[Prepared]:
         if turn not in TURNS:
             raise unknown("only", turn, TURNS)
     if known != "budget" and set(only) != set(TURNS):
-        raise ReskerasError(f"only: rows have turns at the scale budget alone, not at {scale}")
+        raise ReskerasError(f"only: rows have turns only at the scale budget, not at {scale}")
     suites = {name: read_suite(name) for name in suite_names()}
     ready = [
         Prepared(name, suite, known, rows_of(suite, known)).of_turns(only)

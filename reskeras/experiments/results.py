@@ -157,7 +157,7 @@ def _printed(measure: str, value: Any) -> str:
         return ""
     if isinstance(value, str):
         return value
-    return f"{value:g} %" if MEASURES[measure].percent else f"{value:.3g}"
+    return f"{value:g}%" if MEASURES[measure].percent else f"{value:.3g}"
 
 
 def _measured(measure: str, found: Statistics | None) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reskeras.printable import counted
+
 FEWEST = 25  # images on which rows of several runs must differ for the normal approximation of their test
 
 
@@ -52,7 +54,7 @@ def chance_of_difference(one: Sequence[RightImages], other: Sequence[RightImages
     approximation of its sign-flip distribution. The sample is the images; what another seed would change is not in it.
     """
     if not one or not other:
-        raise Untested("it was not kept which images they had right")
+        raise Untested("which images they got right was not recorded")
     if len({(each.images, each.labels) for each in (*one, *other)}) != 1:
         raise Untested("they were not tested on the same images")
     means = [np.mean([each.right() for each in runs], axis=0) for runs in (one, other)]
@@ -63,6 +65,6 @@ def chance_of_difference(one: Sequence[RightImages], other: Sequence[RightImages
 
         return float(binomtest(np.count_nonzero(differences > 0), count).pvalue) if count else 1.0
     if count < FEWEST:
-        raise Untested(f"their runs differ on {count} images, fewer than {FEWEST}")
+        raise Untested(f"their runs differ on {counted(int(count), 'image')}, fewer than {FEWEST}")
     score = float(differences.sum() / math.sqrt(np.square(differences).sum()))
     return math.erfc(abs(score) / math.sqrt(2))

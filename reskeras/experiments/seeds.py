@@ -47,13 +47,15 @@ def train_seeds(
     """Train `seeds` times, with the recipe's seed and those after it; the arguments are those of `reskeras.train`.
 
     The runs are `out`/seed-0 and so on, beside the table (results.json, results.csv) and a report. With `resume`
-    finished runs are kept and others go on. A failure of the first training is raised; if a later one fails, the row
-    says so (`SuiteResult.failed`). Raises ReskerasError (status 2) for a wrong request.
+    finished runs are kept and the others continue. A failure of the first training is raised; if a later one fails,
+    the row says so (`SuiteResult.failed`). Raises ReskerasError (status 2) for a wrong request.
     """
     if not isinstance(seeds, int) or not 1 <= seeds <= MOST:
         raise ReskerasError(f"seeds: {shown(seeds)}: should be 1 to {MOST:,}")
     if (here := cluster()) and len(here.workers) > 1:
-        raise ReskerasError("seeds: several seeds are trained in one process; with several workers start one at a time")
+        raise ReskerasError(
+            "seeds: several seeds are trained in one process; with several workers, train one seed at a time"
+        )
     trained = find_task(task)
     if not trained.measures:
         raise ReskerasError(f"seeds: the task {task} has no measures to compare its runs by")
@@ -62,7 +64,9 @@ def train_seeds(
     _, fields = parted({field: value for field, value in how.items() if field in Recipe.model_fields})
     first = read_recipe(named, **fields).seed
     if (last := first + seeds - 1) > LAST_SEED:
-        raise ReskerasError(f"seeds: {seeds} from seed {first} on end with {last}; the highest is {LAST_SEED:,}")
+        raise ReskerasError(
+            f"seeds: {seeds} from {first} on would end with {last:,}; the highest seed is {LAST_SEED:,}"
+        )
     name = trained.name_of(wanted)
     folder = local_path(out or HOME / f"{name}-{seeds}-seeds", "out")
     if folder.exists() and not resume:
@@ -80,7 +84,7 @@ def train_seeds(
     said = {
         "title": f"{name}, {seeds} seeds",
         "source": begun.folder.provenance()["data"]["label"],
-        "expects": "The trainings differ in their seed alone.",
+        "expects": "The trainings differ only in their seed.",
         "measures": find_task(begun.task).measures,  # multi-label data makes another of a classifier's task
         "rows": [asked],
     }

@@ -45,8 +45,8 @@ Name = Annotated[str, Field(pattern=r"^[\w.,+ -]{1,60}$")]
 
 
 class BesideSpec(Spec):
-    """A training beside that of a row, which its run is measured with: its network, and data and recipe unless they are
-    the row's. A classifier's data are by default the row's by their classes."""
+    """A training beside a row's, with which the row's run is measured: its network and recipe, and its data unless they
+    are the row's. The default for a classifier is the row's data by their classes."""
 
     network: Annotated[str | dict[str, Any], Field(description="Its name in the catalogue, or its fields")]
     data: Annotated[
@@ -58,8 +58,8 @@ class BesideSpec(Spec):
 
 class ScaleSpec(Spec):
     """How a suite runs at one scale: data, recipe, fields laid over the recipe, paths laid over each network, and how
-    test images are looked at, as fields of the views of its task. With `start` trainings begin with the weights of the
-    run of that role, of those `beside`."""
+    test images are looked at, as fields of the views of its task. With `start`, trainings begin with the weights of the
+    run of that role in `beside`."""
 
     data: Annotated[Annotated[str, Field(max_length=300)] | None, Field(description="Source of the images")] = None
     recipe: Annotated[Annotated[str, Field(max_length=300)] | None, Field(description="Name or file of the recipe")] = (
@@ -71,14 +71,14 @@ class ScaleSpec(Spec):
         dict[str, Any] | None, Field(description="How test images are looked at: fields of the views of the task")
     ] = None
     beside: dict[Role, BesideSpec] = Field(
-        default_factory=dict, description="Trainings that the runs are measured with, by what they are to them"
+        default_factory=dict, description="Trainings with which the runs are measured, by their role"
     )
-    start: Annotated[Role | None, Field(description="Which of those beside gives the initial weights")] = None
+    start: Annotated[Role | None, Field(description="Which of those in beside gives the initial weights")] = None
 
     @model_validator(mode="after")
     def _begins_with_one(self) -> ScaleSpec:
         if self.start == "refiner" or (self.start and self.start not in self.beside):
-            raise ValueError("start: trainings begin with a classifier, one of those beside")
+            raise ValueError("start: should be classifier, and among those in beside")
         return self
 
     def over(self, other: ScaleSpec) -> ScaleSpec:
@@ -108,9 +108,9 @@ class ProtocolSpec(Spec):
 
     description: Annotated[Text, Field(description="What the protocol is, in a sentence")]
     task: Annotated[SuiteTask, Field(description="Task of its networks")] = "classification"
-    differs: Annotated[Text, Field(description="What no scale reproduces of how the paper trains")] = ""
+    differs: Annotated[Text, Field(description="What no scale reproduces of the paper's training")] = ""
     images: Annotated[int, whole(1, 100_000_000), Field(description="Number of the paper's training images")]
-    scales: Annotated[dict[Scale, ScaleSpec], Field(description="How it runs at each scale; budget may be left out")]
+    scales: Annotated[dict[Scale, ScaleSpec], Field(description="How it is run at each scale; budget may be left out")]
 
     @model_validator(mode="after")
     def _whole(self) -> ProtocolSpec:
@@ -119,7 +119,7 @@ class ProtocolSpec(Spec):
             if scale is None and name == "budget":
                 continue
             if scale is None or not scale.data or not scale.recipe:
-                raise ValueError(f"scales.{name} needs data and recipe")
+                raise ValueError(f"scales.{name}: needs data and recipe")
         return self
 
 
@@ -148,14 +148,18 @@ class RowSpec(Spec):
     differs: Annotated[Text, Field(description="What no scale reproduces of the paper's protocol")] = ""
     scales: dict[Scale, ScaleSpec] = Field(default_factory=dict, description="What differs for this row at some scales")
     budget: BudgetSpec | None = None
-    ours: Annotated[bool, Field(description="Not in the paper; run at the scale budget alone")] = False
+    ours: Annotated[
+        bool, Field(description="Whether it is not in the paper; such a row is run at the scale budget only")
+    ] = False
 
     @model_validator(mode="after")
     def _runs_somewhere(self) -> RowSpec:
         if self.ours and self.budget is None:
             raise ValueError("ours: a row that is not in the paper needs budget")
         if self.network is None and not (self.published and self.why):
-            raise ValueError("network: a row without one needs published figures, and why it is not run")
+            raise ValueError(
+                "network: a row without one needs published figures, and in why the reason that it is not run"
+            )
         return self
 
     def runs_at(self, scale: Scale) -> bool:
@@ -186,14 +190,17 @@ class SuiteSpec(Spec):
         Annotated[str, Field(max_length=300)] | None,
         Field(description="Name or file of the protocol; null: nothing is trained"),
     ] = None
-    task: Annotated[SuiteTask | None, Field(description="With a protocol its task; else by default classification")] = (
-        None
-    )
+    task: Annotated[
+        SuiteTask | None, Field(description="Task of its networks; default: the protocol's, or classification")
+    ] = None
     runs: Annotated[int, whole(1, 100), Field(description="Number of runs behind the paper's figures")] = 1
     rows: Annotated[tuple[RowSpec, ...], Field(min_length=1, max_length=200, description="The rows, in order")]
     panels: Annotated[
         dict[Name, dict[Name, Name]],
-        Field(default_factory=dict, description="Panels of the curves: each row's label by row; all rows or none"),
+        Field(
+            default_factory=dict,
+            description="Panels of the curves, each with its rows and their labels there; all rows or none",
+        ),
     ]
     findings: Annotated[tuple[FindingSpec, ...], Field(description="Findings that are checked")] = ()
     scales: dict[Scale, ScaleSpec] = Field(
@@ -211,10 +218,10 @@ class SuiteSpec(Spec):
         if all(row.network is None for row in self.rows):
             raise ValueError("rows: none has a network")
         if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ValueError(f"row {twice!r} appears twice")
+            raise ValueError(f"rows: {twice!r} appears twice")
         placed = [name for panel in self.panels.values() for name in panel]
         if self.panels and sorted(placed) != sorted(names):
-            raise ValueError("panels: should have every row once")
+            raise ValueError("panels: every row should be in one of them, once")
         for finding in self.findings:
             if finding.less == finding.more:
                 raise ValueError(f"findings: {finding.less!r} is compared with itself")
@@ -222,7 +229,7 @@ class SuiteSpec(Spec):
                 if name not in names:
                     raise ValueError(f"findings: {name!r} is not a row")
                 if name in self.printed:
-                    raise ValueError(f"findings: {name!r} has published figures only, and is measured nowhere")
+                    raise ValueError(f"findings: {name!r} has published figures only and is never measured")
             if finding.by not in self.measures:
                 raise ValueError(f"findings: {finding.by!r} is not one of the measures")
         return self
@@ -252,8 +259,8 @@ def read_suite(source: str | Path) -> SuiteSpec:
     for place, names in named:
         if foreign := [name for name in names if name not in known]:
             raise ReskerasError(
-                f"{place}: {foreign[0]} is not a measure of {noun}s, which this suite is about (in {source}); "
-                f"use {', '.join(known)}"
+                f"{place}: {foreign[0]} is not a measure of {noun}s, which this suite is about; "
+                f"use {', '.join(known)} (in {source})"
             )
     trained = [name for name in suite.measures if name not in COUNTED]
     if trained and suite.protocol is None:

@@ -28,6 +28,7 @@ from reskeras.networks.overrides import laid_over
 from reskeras.networks.plan_of_parts import PlanOfParts
 from reskeras.networks.request import typed
 from reskeras.plans.plan import Plan
+from reskeras.printable import counted
 from reskeras.recipes.later import OF_NETWORKS, SINCE_SUITES, identifying
 from reskeras.recipes.recipe import Recipe
 from reskeras.recipes.recipe import recipe as read_recipe
@@ -135,6 +136,8 @@ def rows_of(suite: SuiteSpec, scale: Scale, wanted: Iterable[str] = (), data: st
     for name in wanted:
         if name in printed:
             raise ReskerasError(f"rows: {name!r} has published figures only: {printed[name]}")
+        if name not in names and any(row.row == name for row in suite.rows):
+            raise ReskerasError(f"rows: {name!r} is not run at the scale {scale}; use {', '.join(names)}")
         if name not in names:
             raise unknown("rows", name, names)
     rows = [_row(suite, row, scale, data) for row in suite.rows if row.row in names]
@@ -143,7 +146,7 @@ def rows_of(suite: SuiteSpec, scale: Scale, wanted: Iterable[str] = (), data: st
         for row in rows:
             same = json.dumps([row.identity, row.views.model_dump(mode="json")])
             if same in known:
-                raise ReskerasError(f"rows: {row.name!r} differs from {known[same]!r} only in its label")
+                raise ReskerasError(f"rows: {row.name!r} differs from {known[same]!r} only in its name")
             known[same] = row.name
     chosen = set(wanted) or set(names)
     return [row for row in rows if row.name in chosen]
@@ -194,7 +197,7 @@ def _beside(
 ) -> TrainedRow:
     """The training that is to be done beside, or before, that of a `row` with these `data`."""
     if role not in told:
-        raise ReskerasError(f"{place}: evaluation.beside: beside says nothing of a {role}")
+        raise ReskerasError(f"{place}: evaluation.beside: {role} is not in beside")
     said, task = told[role], find_task(TASK_OF_ROLE[role])
     spec = task.spec(typed(said.network, {}, f"{place}: beside") if isinstance(said.network, dict) else said.network)
     recipe = read_recipe(read_recipe(said.recipe), **said.fields)
@@ -222,7 +225,7 @@ def length_of(recipe: Recipe) -> str:
     """`14 epochs` or `64,000 iterations`."""
     if recipe.iterations:
         return f"{recipe.iterations:,} iterations"
-    return f"{recipe.epochs} epoch{'s' * (recipe.epochs > 1)}"
+    return counted(recipe.epochs, "epoch")
 
 
 def label_of(row: Row) -> str:

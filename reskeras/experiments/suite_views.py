@@ -60,8 +60,8 @@ TASK_OF_ROLE: dict[Role, str] = {"classifier": "classification", "refiner": "ref
 
 class LocaliserViewsSpec(Spec):
     """How a localiser looks at test images (v1 appendix C): on the centre crop, or `dense` on whole images of these
-    shorter sides; with the runs `beside` it that are to say what is in an image, and to judge its boxes; as an ensemble
-    of so many `members`, localisers and refiners, of which the others have the seeds after its own."""
+    shorter sides; with the runs `beside` it that say what is in an image (`classifier`) or score its boxes anew
+    (`refiner`); as an ensemble of `members`, each a localiser and its refiner, with consecutive seeds."""
 
     dense: tuple[int, ...] = ()
     beside: tuple[Role, ...] = ()

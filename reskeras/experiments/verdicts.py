@@ -10,6 +10,7 @@ from typing import Literal
 from reskeras.experiments.measures import MEASURES
 from reskeras.experiments.right_images import RightImages, Untested, chance_of_difference
 from reskeras.experiments.statistics import Statistics
+from reskeras.printable import counted
 
 Word = Literal["came out", "reversed", "undecided", "not measured"]
 SIGNIFICANT = 0.05
@@ -42,7 +43,7 @@ class Spread:
     def in_words(self, measure: str) -> str:
         """What it is known from."""
         if self.freedom:
-            return f"{self.freedom} degree{'s' * (self.freedom > 1)} of freedom"
+            return counted(self.freedom, "degree of freedom", "degrees of freedom")
         return f"assuming that seeds vary by {_step(self.deviation, measure)}"
 
 
@@ -66,12 +67,12 @@ def judge(less: Side, more: Side, measure: str, spread: Spread | None) -> Verdic
     if shown(less.found.mean) == shown(more.found.mean):
         return Verdict("undecided", f"{told[0]}; equal")
     if spread is None:
-        return Verdict("undecided", f"{told[0]}; no row has several seeds, which would say how much they vary")
+        return Verdict("undecided", f"{told[0]}; no row has several seeds, from which to tell how much they vary")
     difference = more.found.mean - less.found.mean
     needed = 2 * spread.deviation * math.sqrt(1 / less.found.count + 1 / more.found.count)
     if not MEASURES[measure].counted:
         told.append(
-            f"a difference of {_step(abs(difference), measure)}, twice its standard error being "
+            f"a difference of {_step(abs(difference), measure)}, where twice its standard error is "
             f"{_step(needed, measure)} ({spread.in_words(measure)})"
         )
     decided = abs(difference) > needed
@@ -86,7 +87,7 @@ def judge(less: Side, more: Side, measure: str, spread: Spread | None) -> Verdic
     if not decided:
         return Verdict("undecided", "; ".join(told))
     if min(less.found.count, more.found.count) == 1 and not MEASURES[measure].counted:
-        told.append("these networks differ; of their architectures a single seed says little")
+        told.append("the networks differ, but a single seed says little about their architectures")
     return Verdict("came out" if difference > 0 else "reversed", "; ".join(told))
 
 

@@ -16,7 +16,7 @@ AT_ONCE = 4  # files of a batch that are decoded in parallel: bounds memory, wha
 
 READ = "ok"
 NO_IMAGE = "neither a JPEG nor a PNG"
-TOO_LARGE = f"more than {LARGEST_IMAGE} pixels"
+TOO_LARGE = f"more than {LARGEST_IMAGE:,} pixels"
 BROKEN = "broken or cut off"
 
 

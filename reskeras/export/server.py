@@ -20,7 +20,7 @@ from reskeras.export.server_files import (
     read_models,
     write_server_files,
 )
-from reskeras.runs import RunFolder
+from reskeras.runs import BUILT, RunFolder
 
 REST_PORT, GRPC_PORT = 8501, 8500  # TensorFlow Serving's own
 PROGRAM, IMAGE = "tensorflow_model_server", "tensorflow/serving"
@@ -41,6 +41,8 @@ def exported(run: RunFolder, export: Sequence[str] = ("reskeras", "export"), bat
     the batch sizes `batches`.
     """
     folder = run.export_folder
+    if run.is_built:
+        raise ReskerasError(f"serve: {run.path} has no SavedModel: {BUILT}")
     if not (folder / MODELS_CONFIG).is_file():
         how = [*export, str(run.path), "--to", "serving"]
         raise ReskerasError(f"serve: {run.path} has no SavedModel; make one with: {shlex.join(how)}")

@@ -52,7 +52,7 @@ class Usage:
         """What a program needs to know of an artefact of `kind` with these inputs and outputs, as plain data."""
         pixels, *others = sorted(given, key=lambda each: each.name != IMAGES)
         colours = "RGB" if self.channels == 3 else "grey"
-        steps = [self.sizing, f"give pixels as {colours}, 0 to 255"]
+        steps = ["rotate the image as its EXIF tag says", self.sizing, f"give pixels as {colours}, 0 to 255"]
         if pixels.scale is not None:
             steps.append(f"as {pixels.type}, clipped: round(pixel / {pixels.scale:.9g}) {pixels.zero_point:+d}")
         answer = f" {self.answer}" if self.answer else ""

@@ -13,13 +13,13 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from reskeras.addresses import named
-from reskeras.errors import failure
+from reskeras.errors import ReskerasError, failure
 from reskeras.files.copies import Transfers, brought, is_there, mirror_of, place_of, published, withdrawn
 from reskeras.files.devices import is_device, send
 from reskeras.files.folder_lock import LOCK_FILE, only_writer
@@ -82,6 +82,20 @@ def check_place(path: str | Path) -> None:
         elif not is_device(path):
             with locked_workspace(path.parent):
                 pass
+
+
+def check_suffix(path: Path, field: str, suffixes: Sequence[str]) -> None:
+    """ReskerasError (status 2), of `field`, for a `path` that ends in none of the `suffixes`."""
+    if path.suffix.lower() not in suffixes:
+        *most, last = suffixes
+        known = f"{', '.join(most)} or {last}" if most else last
+        raise ReskerasError(f"{field}: {path}: should end in {known}")
+
+
+def check_folder(path: Path, field: str) -> None:
+    """ReskerasError (status 2), of `field`, for a `path` in a folder that does not exist."""
+    if not path.absolute().parent.is_dir():
+        raise ReskerasError(f"{field}: {path} cannot be written: folder not found: {path.parent}")
 
 
 @contextmanager

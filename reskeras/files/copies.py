@@ -101,8 +101,8 @@ def _checked(path: str | Path, field: str) -> str:
     text = address_form(path)
     if (hidden := masked(text)) != text:
         raise ReskerasError(
-            f"{field}: {hidden}: an address is kept in runs, so it must hold no password or token; keep those in the "
-            "environment, or where the store's own tools do"
+            f"{field}: {hidden}: an address is kept in runs, so it must not contain a password or token; keep those in "
+            "the environment, or where the store's own tools do"
         )
     parts = text.partition("://")[2].lstrip("/").split("/")
     if "\0" in text or not all(parts) or {".", ".."} & {*parts}:

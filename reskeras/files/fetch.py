@@ -19,6 +19,7 @@ from reskeras.files.manifest import MANIFEST, entry_of
 from reskeras.files.refusals import PREFIX, refusals_told
 from reskeras.files.store import Store
 from reskeras.files.workspaces import locked_workspace
+from reskeras.printable import counted
 
 AT_ONCE, BYTES_AT_ONCE = 256, 32 << 20  # objects, and bytes of them, of one batch
 SAVED = 10.0  # seconds after which the index of a long transfer is saved
@@ -105,7 +106,7 @@ def fetch(store: Store, index: Index, place: Path, missing: Mapping[str, Wanted]
     done, total = 0, sum(wanted.size for wanted in missing.values())
     make_room(index.home, total, store.address)
     if total >= TOLD:
-        Transfers.tell(f"bringing {len(missing):,} files ({total / 2**20:,.0f} MiB) of {store.address} to this machine")
+        Transfers.tell(f"downloading {counted(len(missing), 'file')} ({total / 2**20:,.0f} MiB) from {store.address}")
     saved = time.monotonic()
     with locked_workspace(index.home) as aside, Transfers.progress(f"reading {store.address}") as show:
         for batch in _batches(missing):
@@ -140,10 +141,12 @@ def names_of_files(wanted: dict[str, Wanted], address: str) -> dict[str, Wanted]
         if name in (MANIFEST, LEASE) or parts[-1].startswith(PREFIX):
             continue
         if name and ("\0" in name or "\\" in name or not all(parts) or {".", ".."} & {*parts}):
-            raise failure(f"{address} has an object called {name!r}, which is not a name that a file can have")
+            raise failure(f"{address} has an object called {name!r}, which cannot be the name of a file")
         if name in folders:
             if each.size:
-                raise failure(f"{address} has an object {name!r} and others below it, which no folder can have")
+                raise failure(
+                    f"{address} has an object {name!r} and others below it, which cannot both be a file and a folder"
+                )
             continue
         found[name] = each
     return found

@@ -236,7 +236,7 @@ class Mirror:
             with suppress(OSError):
                 (self.place / name).unlink()
             Transfers.tell(
-                f"{self.address}/{name} is not what {MANIFEST} says, perhaps changed by another program; it is left out"
+                f"{self.address}/{name} does not match {MANIFEST}, perhaps changed by another program; it is left out"
             )
         self._index.drop(damaged)
 

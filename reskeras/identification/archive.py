@@ -12,7 +12,7 @@ from types import EllipsisType
 from typing import Any
 
 from reskeras.errors import ReskerasError, failure
-from reskeras.files import local_path
+from reskeras.files import local_path, reason
 from reskeras.identification.foreign import GRAPHS, is_own, legible
 from reskeras.runs import open_run
 
@@ -50,7 +50,7 @@ def read_config(source: Any) -> dict[str, Any]:
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
     except OSError as error:  # a name that is too long, or a folder without permission
-        raise ReskerasError(f"model: {str(path)[:100]} cannot be read: {error.strerror}") from error
+        raise ReskerasError(f"model: {str(path)[:100]} cannot be read: {reason(error)}") from error
     if is_folder:
         if (path / "saved_model.pb").is_file():
             raise ReskerasError(

@@ -114,7 +114,7 @@ class Conformity:
 
 
 def conform(model: Any) -> Conformity:
-    """What `model` is: a `keras.Model`, a `.keras` or `.h5` file, a run folder, or what
+    """Identify `model`: a `keras.Model`, a `.keras` or `.h5` file, a run folder, or what
     `keras.saving.serialize_keras_object` returns.
 
     Only the configuration is read, and no layer is instantiated: layer names, weights and the code of custom layers

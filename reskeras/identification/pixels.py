@@ -182,12 +182,12 @@ def _normalization(config: Config) -> Op:
     if axes not in ([], [-1], [3]) or config.get("invert"):
         return Foreign(
             name="normalization",
-            what="inverted normalization" if config.get("invert") else legible(f"normalization on axis {axes}"),
+            what="inverted normalisation" if config.get("invert") else legible(f"normalisation on axis {axes}"),
         )
     if config.get("mean") is None and config.get("variance") is None:
-        return Adapted(name="normalization", what="normalization by its weights")
+        return Adapted(name="normalization", what="normalisation by its weights")
     if mean is None or variance is None or min(variance) < 0:
-        return Foreign(name="normalization", what="normalization that is not per channel")
+        return Foreign(name="normalization", what="normalisation that is not per channel")
     return standardised(mean, variance)
 
 
@@ -196,7 +196,7 @@ def standardised(mean: Numbers, variance: Numbers) -> Op:
     deviation = [max(number**0.5, SMALLEST_DEVIATION) for number in variance]
     count = max(len(mean), len(deviation))
     if not {len(mean), len(deviation)} <= {1, count}:
-        return Foreign(name="normalization", what="normalization that is not per channel")
+        return Foreign(name="normalization", what="normalisation that is not per channel")
     means, deviations = (tuple(each) * (count // len(each)) for each in (mean, deviation))
     return affine(
         tuple(1.0 / each for each in deviations),

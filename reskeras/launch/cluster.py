@@ -117,7 +117,7 @@ def _index(given: Any, kind: str, count: int, name: str) -> int:
     index = int(given) if isinstance(given, str) and WHOLE.fullmatch(given) else given  # TensorFlow takes "0" too
     if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < count:
         raise ReskerasError(
-            f"{name}: task.index: {shown(index)} should be an integer between 0 and {count - 1}; cluster.{kind} "
+            f"{name}: task.index: {shown(index)}: should be an integer between 0 and {count - 1}; cluster.{kind} "
             f"lists {count}"
         )
     return index
@@ -147,7 +147,7 @@ def _from_slurm(environ: Mapping[str, str]) -> Cluster:
     count_name = _named(environ, "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS")
     count = _number(environ, count_name)
     if rank >= count:
-        raise ReskerasError(f"SLURM_PROCID: {rank} should be between 0 and {count - 1}; {count_name} is {count}")
+        raise ReskerasError(f"SLURM_PROCID: {rank}: should be between 0 and {count - 1}; {count_name} is {count}")
     name = _named(environ, "SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST", "SLURM_NODELIST")
     nodes = expand_nodes(environ[name], name)
     tasks = _tasks_per_node(environ, len(nodes), count)

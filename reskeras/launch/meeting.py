@@ -59,7 +59,7 @@ class _Waiting:
             self.tell(f"workers: waiting for {missing}, at most {self.wait / 60:g} min")
         if self.passed > self.wait:
             raise _final(
-                f"workers: {missing} did not come within {self.wait / 60:g} min; start the same command on every "
+                f"workers: {missing} did not connect within {self.wait / 60:g} min; start the same command on every "
                 "machine, and let the workers' ports through the firewalls"
             )
 

@@ -45,7 +45,7 @@ class BuiltOnNetwork(Spec):
     noun: ClassVar[str]
     command: ClassVar[str]
     name: (
-        Annotated[str, Field(pattern=r"^[\w.-]{1,100}$", description="Name in tables, and of the run folder")] | None
+        Annotated[str, Field(pattern=r"^[\w.-]{1,100}$", description="Name in tables and of the run folder")] | None
     ) = None
 
     if TYPE_CHECKING:  # a field of each kind
@@ -79,7 +79,7 @@ class OfEachClass(BuiltOnNetwork):
     positive: Annotated[Share, Field(description="Minimum IoU of a positive box with an object of its class")] = 0.5
     negative: Annotated[Share, Field(description="IoU below which a box is background")] = 0.3
     per_class: Annotated[
-        bool, Field(description="Four box numbers for each class, as in the paper; false: the same for all classes")
+        bool, Field(description="A box for each class, as in the paper; false: one box for all classes")
     ] = True
     classes: Annotated[
         Annotated[int, whole(1, 10_000)] | None, Field(description="Number of classes; default: the data's")
@@ -88,7 +88,7 @@ class OfEachClass(BuiltOnNetwork):
     @model_validator(mode="after")
     def _bounds_in_order(self) -> OfEachClass:
         if self.negative > self.positive:
-            raise ValueError(f"negative: {self.negative:g} must be at most positive ({self.positive:g})")
+            raise ValueError(f"negative: {self.negative:g} should be at most positive ({self.positive:g})")
         return self
 
     @property

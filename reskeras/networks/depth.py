@@ -45,5 +45,5 @@ def _no_reading(depth: int, family: str | None, block: str | None) -> str:
     rule = "imagenet has " + ", ".join(map(str, IMAGENET_DEPTHS)) + "; cifar has 6n+2 basic, 9n+2 bottleneck"
     rule += ", 3n+2 single" if block == "single" else ""
     kind = f"a network with {given}" if given else "a network"
-    near = f"the nearest are {choices}" if choices else "no depth is"
+    near = f"the nearest {'is' if None in nearest else 'are'} {choices}" if choices else "no depth is"
     return f"depth: {depth} is not a possible depth of {kind}; {near} ({rule})"

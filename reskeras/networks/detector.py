@@ -50,8 +50,8 @@ class AnchorSpec(Spec):
             Field(
                 min_length=1,
                 max_length=32,
-                description="Default: 1/8, 1/4, 1/2 and 7/8 of the canvas's shorter side; with a neck 8 times the "
-                "stride of each map. With a neck as many for each map, from the finest on",
+                description="Default: 1/8, 1/4, 1/2 and 7/8 of the canvas's shorter side; with a neck, 8 times the "
+                "stride of each map. With a neck, the same number for each map, finest map first",
             ),
         ]
         | None
@@ -78,7 +78,7 @@ class ProposalSpec(Spec):
     before: Annotated[
         int,
         whole(1, 20_000),
-        Field(description="Top-scoring boxes per image, with a neck per map, before non-maximum suppression"),
+        Field(description="Top-scoring boxes per image (with a neck: per map) before non-maximum suppression"),
     ] = 2000
     before_testing: Annotated[
         Annotated[int, whole(1, 20_000)] | None, Field(description="The same in testing; default: as in training")
@@ -102,7 +102,7 @@ class RegionSpec(Spec):
     ] = "align"
     size: Annotated[
         Annotated[int, whole(2, 64)] | None,
-        Field(description="Height and width of a region's feature map; default: 14, with a neck 7"),
+        Field(description="Height and width of a region's feature map; default: 14; with a neck, 7"),
     ] = None
     points: Annotated[int, whole(1, 8), Field(description="RoIAlign's sampling points per cell, along one side")] = 2
     context: Annotated[
@@ -111,7 +111,7 @@ class RegionSpec(Spec):
     convs: Annotated[
         int, whole(0, 8), Field(description="With a neck: 3x3 convolutions of a region's map, of the neck's width")
     ] = 0
-    dense: Annotated[int, whole(1, 4), Field(description="With a neck: dense layers behind them")] = 2
+    dense: Annotated[int, whole(1, 4), Field(description="With a neck: dense layers after them")] = 2
     width: Annotated[Width, Field(description="With a neck: units of a dense layer")] = 1024
     sample: Annotated[int, whole(2, 1024), Field(description="Regions per image in training")] = 128
     sample_share: Annotated[Share, Field(description="Maximum fraction of positives among them")] = 0.25
@@ -137,8 +137,8 @@ class DetectionSpec(Spec):
     suppression: Annotated[
         Literal["hard", "linear", "gaussian"],
         Field(
-            description="hard: the suppressed box is dropped; soft-NMS (arXiv:1704.04503) lowers its score instead. "
-            "linear: times 1 - IoU, above overlap; gaussian: of every box, times exp(-IoU^2 / sigma)"
+            description="hard: a suppressed box is dropped; soft-NMS (arXiv:1704.04503) lowers its score instead. "
+            "linear: times 1 - IoU, above overlap; gaussian: the scores of all boxes, times exp(-IoU^2 / sigma)"
         ),
     ] = "hard"
     sigma: Annotated[float, within(0, 10, above=True), Field(description="Width of the gaussian suppression")] = 0.5
@@ -167,7 +167,7 @@ class DetectorSpec(BuiltOnNetwork):
     ] = None
     neck: Annotated[
         Neck | None,
-        Field(description="fpn: heads on a feature pyramid; null: the last stages judge regions of one map (C4)"),
+        Field(description="fpn: heads on a feature pyramid; null: the last stages classify regions of one map (C4)"),
     ] = None
     anchors: AnchorSpec = AnchorSpec()
     proposals: ProposalSpec = ProposalSpec()
@@ -176,14 +176,14 @@ class DetectorSpec(BuiltOnNetwork):
     geometry: Annotated[
         GeometryName,
         Field(
-            description="Where a cell of a map is taken to look. exact: at the middle of the pixels that it depends "
-            "on; cell: at the middle of its stride; torchvision: at the first pixel of its stride, with anchors of "
-            "whole pixels, none of them left out, and regions of at least a cell"
+            description="Where in the image a cell of a map is. exact: in the middle of the pixels that it depends on; "
+            "cell: in the middle of its stride; torchvision: at the first pixel of its stride, with anchors of whole "
+            "pixels, none left out, and regions of at least one cell"
         ),
     ] = "exact"
     resize: Annotated[
         ResizeSpec | None,
-        Field(description="Scale images by their shorter side, on several canvases; default: fit them"),
+        Field(description="Scale images by their shorter side, onto several canvases; default: fit them on one"),
     ] = None
     classes: Annotated[
         Annotated[int, whole(1, 10_000)] | None, Field(description="Number of object classes; default: the data's")
@@ -193,7 +193,7 @@ class DetectorSpec(BuiltOnNetwork):
     def _bounds_in_order(self) -> DetectorSpec:
         if self.proposals.negative > self.proposals.positive:
             raise ValueError(
-                f"proposals.negative: {self.proposals.negative:g} must be at most proposals.positive "
+                f"proposals.negative: {self.proposals.negative:g} should be at most proposals.positive "
                 f"({self.proposals.positive:g})"
             )
         if GEOMETRIES[self.geometry].least and self.regions.pool != "align":
@@ -254,7 +254,7 @@ class DetectorSpec(BuiltOnNetwork):
             raise ReskerasError(f"shared: {self.shared!r} contradicts neck, with which the whole backbone is shared")
         if self.regions.context or self.regions.pool != "align":
             field = "context" if self.regions.context else "pool"
-            raise ReskerasError(f"regions.{field}: {getattr(self.regions, field)} only without a neck")
+            raise ReskerasError(f"regions.{field}: {getattr(self.regions, field)} is possible only without a neck")
         neck = neck.decided_on(plan)
         levels, sizes = neck.levels(), self.anchors.sizes
         if sizes and len(sizes) % len(levels):

@@ -231,7 +231,7 @@ def _check_counts(plan: DetectorPlan) -> None:
         count, most = getattr(spec, name), each * len(levels)
         if count > most:
             maps = " of all maps" if plan.neck else ""
-            raise ReskerasError(f"proposals.{name}: {count} must be at most proposals.{before}{maps} ({most})")
+            raise ReskerasError(f"proposals.{name}: {count} should be at most proposals.{before}{maps} ({most})")
 
 
 def _check_canvas(plan: DetectorPlan, canvas: Canvas) -> None:

@@ -41,7 +41,7 @@ class InceptionSpec(AnyNetwork):
     """
 
     name: (
-        Annotated[str, Field(pattern=r"^[\w.-]{1,100}$", description="Name in tables, and of the run folder")] | None
+        Annotated[str, Field(pattern=r"^[\w.-]{1,100}$", description="Name in tables and of the run folder")] | None
     ) = None
     inception: Annotated[Name, Field(description="Kind of cells (figures 4 to 19)")]
     stem: StemName = Field(

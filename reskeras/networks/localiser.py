@@ -22,9 +22,9 @@ class LocaliserSpec(OfEachClass):
     """A localiser as the user specifies it: it says where in an image an object of a given class is, for every class.
 
     The trunk's `input_shape` is the crop that it is trained on: random ones of images whose shorter side is `shorter`.
-    A 3x3 convolution and two sibling 1x1 convolutions on its map tell for each anchor and class the probability that
-    the anchor is on an object of the class, by a logistic unit of its own, and that object's box. The paper leaves
-    open which map, the anchors, their thresholds and the loss; these fields are ours.
+    A 3x3 convolution and two sibling 1x1 convolutions on its map predict for each anchor and class the probability
+    that the anchor is on an object of the class, by a logistic unit, and that object's box. The paper leaves open which
+    map is used, the anchors, their thresholds and the loss; these fields are ours.
     """
 
     task: ClassVar[str] = "localisation"
@@ -36,13 +36,12 @@ class LocaliserSpec(OfEachClass):
         NetworkSpec, named_for(TRUNK), Field(description="A residual network: its name in the catalogue, or its fields")
     ]
     shared: Annotated[
-        str | None,
-        Field(max_length=100, description="Last stage or unit of the trunk that is used; default: the last stage"),
+        str | None, Field(max_length=100, description="Last stage or unit of the trunk to use; default: the last stage")
     ] = None
     shorter: Annotated[
         Annotated[int, whole(8, 4096)] | None,
         Field(
-            description="Pixels of an image's shorter side, that crops are taken of; default: 8/7 of the crop's longer"
+            description="Pixels of the shorter side of an image that is cropped; default: 8/7 of the crop's longer side"
         ),
     ] = None
     anchors: AnchorSpec = AnchorSpec()

@@ -18,13 +18,13 @@ FINEST = 4  # pixels of the canvas per cell; finer maps cost more than they find
 def _doubling(strides: tuple[int, ...]) -> tuple[int, ...]:
     for one, next_one in pairwise(strides):
         if next_one != 2 * one:
-            raise ValueError(f"{next_one} after {one}: each stride should be twice the one before")
+            raise ValueError(f"each stride should be twice the one before, but {next_one} comes after {one}")
     return strides
 
 
 class FpnSpec(Spec):
     """Maps of one width at several strides: each is a 1x1 convolution of the backbone's last map at that stride, plus
-    the coarser map enlarged to nearest neighbours, then a 3x3 convolution."""
+    the coarser map enlarged by nearest neighbours, then a 3x3 convolution."""
 
     kind: Literal["fpn"] = "fpn"
     width: Annotated[Width, Field(description="Channels of every map")] = 256
@@ -34,20 +34,22 @@ class FpnSpec(Spec):
             Field(
                 min_length=1,
                 max_length=6,
-                description="Pixels per cell of the maps that are pooled from; default: the backbone's from 4 on",
+                description="Strides of the maps from which regions are pooled; default: the backbone's of 4 or more",
             ),
             AfterValidator(_doubling),
         ]
         | None
     ) = None
     extra: Annotated[
-        int, whole(0, 2), Field(description="Coarser maps, each of every second cell, for proposals alone")
+        int,
+        whole(0, 2),
+        Field(description="Number of coarser maps, each of every second cell of the one before, for proposals only"),
     ] = 1
-    bn: Annotated[bool, Field(description="Batch norm after each convolution, in the place of its bias")] = False
+    bn: Annotated[bool, Field(description="Batch norm after each convolution instead of a bias")] = False
     canonical: Annotated[
         float,
         within(8, 8192),
-        Field(description="Side, in pixels of the canvas, from which on a region is pooled from the map of stride 16"),
+        Field(description="Side, in pixels of the canvas, from which regions are pooled from the map of stride 16"),
     ] = 224.0
 
     def decided_on(self, backbone: Plan) -> FpnSpec:
@@ -56,7 +58,7 @@ class FpnSpec(Spec):
         strides = self.strides or _longest_doubling(tuple(known))
         if missing := [stride for stride in strides if stride not in known]:
             raise ReskerasError(
-                f"neck.strides: the backbone has no map of stride {missing[0]}, only {', '.join(map(str, known))}"
+                f"neck.strides: the backbone has no map of stride {missing[0]}, only of {', '.join(map(str, known))}"
             )
         if not strides:
             raise ReskerasError(f"neck: the backbone has no map of stride {FINEST} or more; set neck.strides")

@@ -18,13 +18,14 @@ from reskeras.plans.plan import Plan
 
 
 class NetworkSpec(AnyNetwork):
-    """A residual network as the user specifies it; `decided` fills in the rest.
+    """A residual network as the user specifies it; what is left out is decided by the rest and the papers.
 
-    Every field is optional. v1 is arXiv:1512.03385, v2 is arXiv:1603.05027.
+    Every field is optional, except that depth or stages must be set, and with stages a family or a stem. v1 is
+    arXiv:1512.03385, v2 is arXiv:1603.05027.
     """
 
     name: (
-        Annotated[str, Field(pattern=r"^[\w.-]{1,100}$", description="Name in tables, and of the run folder")] | None
+        Annotated[str, Field(pattern=r"^[\w.-]{1,100}$", description="Name in tables and of the run folder")] | None
     ) = None
     family: Annotated[Family | None, Field(description="Preset of stem, widths and input (v1 table 1, 4.2)")] = None
     depth: Annotated[
@@ -62,7 +63,7 @@ class NetworkSpec(AnyNetwork):
     ] = None
     squeeze_multiple: Annotated[
         Annotated[int, whole(1, 1024)] | None,
-        Field(description="Round the reduced channels to a multiple of this, at least one (timm's networks: 8)"),
+        Field(description="Round the reduced channels to a multiple of this number, at least to it (timm: 8)"),
     ] = None
     first_shortcut: Annotated[
         FirstShortcut | None,
@@ -78,7 +79,7 @@ class NetworkSpec(AnyNetwork):
             Field(
                 min_length=1,
                 max_length=16,
-                description="Stages one by one, or their numbers of units; instead of depth",
+                description="The stages one by one, or just their numbers of units; instead of depth",
             ),
         ]
         | None
@@ -100,7 +101,7 @@ class NetworkSpec(AnyNetwork):
         Padding | None, Field(description="Padding of strided windows: equal on both sides, or TensorFlow's same")
     ] = None
     conv_bias: Annotated[
-        bool | None, Field(description="Whether convolutions have a bias though batch norm follows; default: no")
+        bool | None, Field(description="Whether convolutions have a bias even where batch norm follows; default: no")
     ] = None
     bn: BatchNormSpec | None = None
     activation: Annotated[

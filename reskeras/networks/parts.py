@@ -22,7 +22,7 @@ else:
 class ConvSpec(Spec):
     """One convolution of the stem: a square kernel, its output channels and stride.
 
-    `bn`: whether batch norm follows it; without it has a bias, as a whitening convolution (arXiv:2404.00498).
+    `bn`: whether batch norm follows it; without it the convolution has a bias, as a whitening one (arXiv:2404.00498).
     """
 
     kernel: Annotated[Kernel, Field(description="Side of the square kernel")] = 3
@@ -37,7 +37,7 @@ class PoolSpec(Spec):
 
     kernel: Annotated[Kernel, Field(description="Side of the square window")] = 3
     stride: Annotated[Stride, Field(description="Step of the window")] = 2
-    border: Annotated[Literal["zero", "edge"], Field(description="What surrounds the map")] = "zero"
+    border: Annotated[Literal["zero", "edge"], Field(description="Padding around the map")] = "zero"
 
 
 class StemSpec(Spec):
@@ -63,9 +63,7 @@ class BatchNormSpec(Spec):
         Field(description="Share of the old value in each update of the moving averages"),
     ] = 0.9
     epsilon: Annotated[float, within(0, 1), Field(description="Added to the variance")] = 1e-5
-    scale: Annotated[bool, Field(description="Whether there is a learned scale; a learned shift there is always")] = (
-        True
-    )
+    scale: Annotated[bool, Field(description="Whether the scale is learned; the shift always is")] = True
 
 
 class HeadSpec(Spec):
@@ -74,4 +72,6 @@ class HeadSpec(Spec):
 
     pool: Annotated[Literal["average", "max"], Field(description="Global pooling of the last map")] = "average"
     dropout: Annotated[float, within(0, 1, below=True), Field(description="Dropout rate of the pooled features")] = 0.0
-    scale: Annotated[float, within(0, 1000, above=True), Field(description="Factor of the logits")] = 1.0
+    scale: Annotated[float, within(0, 1000, above=True), Field(description="Factor by which logits are multiplied")] = (
+        1.0
+    )

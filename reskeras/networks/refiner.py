@@ -29,8 +29,8 @@ class RefinerSpec(OfEachClass):
     judge: Annotated[
         NetworkSpec, named_for(JUDGE), Field(description="A residual network: its name in the catalogue, or its fields")
     ]
-    count: Annotated[int, whole(1, 2000), Field(description="Best boxes of a class that are judged")] = 200
-    regions: Annotated[int, whole(1, 1000), Field(description="Regions per image of an epoch")] = 16
+    count: Annotated[int, whole(1, 2000), Field(description="Number of a class's best boxes that are scored")] = 200
+    regions: Annotated[int, whole(1, 1000), Field(description="Regions per image in an epoch")] = 16
     negative: Annotated[Share, Field(description="IoU below which a box is background")] = 0.5
     sample_share: Annotated[Share, Field(description="Fraction of positives in a batch")] = 0.25
     deviations: Annotated[

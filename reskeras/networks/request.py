@@ -12,7 +12,7 @@ from reskeras.documents.document import NETWORK, RECIPE, Lines, read_yaml, secti
 from reskeras.documents.fields import Spec
 from reskeras.documents.validation import place_of, validated
 from reskeras.errors import ReskerasError, unknown
-from reskeras.files import local_path
+from reskeras.files import local_path, reason
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.any_spec import AnySpec
 from reskeras.networks.built_on import staged
@@ -172,7 +172,7 @@ def _source(source: str | Path | AnySpec | None) -> tuple[AnySpec, str, Lines]:
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
     except OSError as error:  # a name too long, a folder that may not be entered
-        raise ReskerasError(f"network: {str(source)[:100]} cannot be read: {error.strerror}") from error
+        raise ReskerasError(f"network: {str(source)[:100]} cannot be read: {reason(error)}") from error
     if is_folder:
         if not (path / NETWORK_FILE).is_file():
             raise ReskerasError(f"network: {path} is not a run folder: it has no {NETWORK_FILE}")

@@ -32,10 +32,10 @@ class ResizeSpec(Spec):
     first.
     """
 
-    shorter: Annotated[Pixels, Field(description="Pixels of an image's shorter side, where `longer` allows")] = 600
+    shorter: Annotated[Pixels, Field(description="Pixels of an image's shorter side, as far as `longer` allows")] = 600
     longer: Annotated[
         Pixels | None,
-        Field(description="Maximum of its longer side; default: 5/3 of the shorter, such as 1000 for 600"),
+        Field(description="Maximum pixels of its longer side; default: 5/3 of the shorter, such as 1000 for 600"),
     ] = None
     canvases: Annotated[
         tuple[tuple[Pixels, Pixels], ...] | None,
@@ -49,15 +49,15 @@ class ResizeSpec(Spec):
     multiple: Annotated[
         Annotated[int, whole(8, 1024)] | None,
         Field(
-            description="Canvases are instead all that images need whose sides are rounded up to multiples of so many "
-            "pixels, as torchvision does with an image alone"
+            description="Instead of `canvases`: round the sides of images up to multiples of this many pixels, as "
+            "torchvision does with a single image, and make every canvas that this needs"
         ),
     ] = None
     rounding: Annotated[
         Literal["nearest", "down"], Field(description="How a scaled side becomes whole pixels; torchvision rounds down")
     ] = "nearest"
     antialias: Annotated[
-        bool, Field(description="Average the pixels of an image that is made smaller; torchvision does not")
+        bool, Field(description="Average pixels when an image is made smaller; torchvision does not")
     ] = True
 
     @property
@@ -76,13 +76,13 @@ class ResizeSpec(Spec):
         follow = self._multiples()
         if follow and len(follow) > MOST_CANVASES:
             raise ValueError(
-                f"multiple: {self.multiple} makes {len(follow)} canvases of {shorter} and {longer}, more than "
-                f"{MOST_CANVASES}; choose a larger one, or leave it out"
+                f"multiple: {self.multiple} makes {len(follow)} canvases for sides of {shorter} and {longer}, more "
+                f"than {MOST_CANVASES}; choose a larger multiple, or leave it out"
             )
         if follow and self.canvases and {*self.canvases} != {*follow}:
-            raise ValueError("canvases: follow from multiple; leave one of the two out")
+            raise ValueError("canvases: contradict multiple, from which canvases follow; set only one of them")
         if shorter > longer:
-            raise ValueError(f"shorter: {shorter} is above longer ({longer}); a shorter side is at most the longer one")
+            raise ValueError(f"shorter: {shorter} is above longer ({longer})")
         for wanted in ((shorter, longer), (longer, shorter)):
             if self.canvases and not any(all(map(int.__ge__, each, wanted)) for each in self.canvases):
                 raise ValueError(

@@ -56,7 +56,9 @@ def resolved(spec: NetworkSpec) -> ResolvedNetwork:
     )
     network = network.model_copy(update={"depth": network.layers})
     if spec.depth is not None and spec.depth != network.depth:
-        raise ReskerasError(f"depth: {spec.depth} contradicts stages, which make {network.depth} layers; set one")
+        raise ReskerasError(
+            f"depth: {spec.depth} contradicts stages, which make {network.depth} layers; set only one of them"
+        )
     _refuse_contradictions(network)
     return network
 
@@ -85,7 +87,7 @@ def _row(spec: NetworkSpec, stage: StageSpec, index: int, family: str | None, bl
         if shortcut not in (None, skip.stands_for):
             raise ReskerasError(
                 f"{where}skip: {skip.kind} is the same as shortcut {skip.stands_for} and contradicts shortcut "
-                f"{shortcut!r}; set one"
+                f"{shortcut!r}; set only one of them"
             )
         shortcut, skip = skip.stands_for, IDENTITY
     shortcut = shortcut or DEFAULT_SHORTCUT.get((family, block), OTHER_SHORTCUT)
@@ -157,7 +159,7 @@ def _refuse_idle_factor(spec: NetworkSpec, stages: tuple[StageSpec, ...]) -> Non
     if spec.width_factor is not None and all(stage.width for stage in stages):
         raise ReskerasError(
             f"width_factor: {spec.width_factor:g} multiplies the family's widths, but every stage "
-            "sets its own; set one or the other"
+            "sets its own; set only one of them"
         )
 
 

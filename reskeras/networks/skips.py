@@ -88,7 +88,7 @@ class _Gated(SkipSpec):
     bias: Annotated[
         float,
         within(-20, 20),
-        Field(description="Initial bias of the gate; the lower, the more of the shortcut passes"),
+        Field(description="Initial bias of the gate; the lower it is, the more of the shortcut passes"),
     ] = -6.0
 
     def fork(self, unit: str, shortcut: Sequence, residual: Sequence, gate: Gate) -> Fork:

@@ -40,7 +40,8 @@ class StageSpec(Spec):
         Width | None, Field(description="Channels of the block's first convolution; default: the family's")
     ] = None
     stride: Annotated[
-        Stride | None, Field(description="Downsampling by the stage; default: 1 in the first stage, 2 in others")
+        Stride | None,
+        Field(description="Factor by which the stage downsamples; default: 1 in the first stage, 2 in the others"),
     ] = None
     block: Annotated[Block | None, Field(description="The stage's own block; default: the network's")] = None
     shortcut: Annotated[

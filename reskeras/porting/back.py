@@ -21,7 +21,7 @@ from reskeras.networks.network import NetworkSpec
 from reskeras.networks.orders import ORDERS
 from reskeras.porting.convert import their_tensors, with_channels_reversed
 from reskeras.porting.fitted import Answers, TrainedNetwork, fitted
-from reskeras.porting.foreign_model import application_model, of_keras
+from reskeras.porting.foreign_model import APPLICATIONS, application_model, of_keras
 from reskeras.porting.layouts import KERAS
 from reskeras.porting.normalise import NORMALISE, Normalise
 from reskeras.porting.recognise import recognise
@@ -51,7 +51,13 @@ def application_of(spec: AnyNetwork | DetectorSpec) -> tuple[str, str]:
         raise ReskerasError(f"to: {KERAS_WEIGHTS} can only be written for a residual network")
     decided = spec.decided()
     second = ORDERS[decided.stages[0].order].preactivates
-    return (f"ResNet{decided.depth}V2", "tf") if second else (f"ResNet{decided.depth}", "caffe")
+    name, pixels = (f"ResNet{decided.depth}V2", "tf") if second else (f"ResNet{decided.depth}", "caffe")
+    if name not in APPLICATIONS:
+        raise ReskerasError(
+            f"to: keras.applications has no residual network of {decided.depth} layers, only "
+            f"{', '.join(APPLICATIONS)}; after import reskeras, Keras loads the run's model.keras itself"
+        )
+    return name, pixels
 
 
 def _write_keras(given: TrainedNetwork, path: Path) -> Answers:

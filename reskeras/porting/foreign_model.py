@@ -99,7 +99,7 @@ def read_source(
     if is_object:
         return of_keras(source, str(getattr(source, "name", type(source).__name__)))
     if epsilon is not None and not 0 <= epsilon < 1:
-        raise ReskerasError(f"batch-norm-epsilon: {epsilon:g} is out of range; use a number from 0 to below 1")
+        raise ReskerasError(f"batch-norm-epsilon: {epsilon:g}: should be at least 0 and less than 1")
     path = local_path(source, "source")
     if not path.exists():
         if path.suffix or len(path.parts) > 1:
@@ -108,7 +108,7 @@ def read_source(
     if path.is_dir():
         path = _built(path)
     if path.stat().st_size > LARGEST_FILE:
-        raise failure(f"port: {path} is larger than {LARGEST_FILE} bytes")
+        raise failure(f"port: {path} is larger than {LARGEST_FILE:,} bytes")
     if path.suffix in STATE_DICTS:
         if application:
             raise ReskerasError(
@@ -134,7 +134,7 @@ def _built(path: Path) -> Path:
     """The model file of a run that `build` made, which has no preprocessing and no classes until it is ported."""
     run = open_run(path)
     if not run.is_built:
-        raise ReskerasError(f"port: {path} is a run that does not need to be ported")
+        raise ReskerasError(f"port: {path} is a complete run already, so it does not need to be ported")
     return run.model_file
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError, failure, shown
 from reskeras.evaluation.difference import TOLERANCE, proven_difference, relative_difference
-from reskeras.files import local_path, write_json, write_text
+from reskeras.files import local_path, reason, write_json, write_text
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import save_model
 from reskeras.graph.weights import places, read, write
@@ -26,6 +26,7 @@ from reskeras.porting.foreign_model import ForeignModel
 from reskeras.porting.layouts import TORCH
 from reskeras.porting.normalise import Normalise, as_published, normalise
 from reskeras.porting.recognise import Recognised
+from reskeras.printable import counted
 from reskeras.run_provenance import provenance
 from reskeras.runs import CLASSES_FILE, MODEL_FILE, PREPROCESSING_FILE, PROVENANCE_FILE, new_run, numbered
 
@@ -215,8 +216,12 @@ def class_names(path: str | Path | None, count: int | None, published: Sequence[
         return numbered(count or 0)
     try:
         names = local_path(path, "classes").read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReskerasError(f"classes: {path} cannot be read: {error}") from error
+    except FileNotFoundError as error:
+        raise ReskerasError(f"classes: file not found: {path}") from error
+    except UnicodeDecodeError as error:
+        raise ReskerasError(f"classes: {path} is not UTF-8 text") from error
+    except OSError as error:
+        raise ReskerasError(f"classes: {path} cannot be read: {reason(error)}") from error
     if count is not None and len(names) != count:
-        raise ReskerasError(f"classes: {path} has {len(names)} lines, but the network has {count} classes")
+        raise ReskerasError(f"classes: {path} has {counted(len(names), 'line')}, but the network has {count:,} classes")
     return names

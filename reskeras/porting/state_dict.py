@@ -89,7 +89,8 @@ def _pickled(path: Path) -> Mapping[str, np.ndarray]:
                 f"port: {path} contains a {found[1]} besides its tensors, which is not executed; save only the "
                 "weights, with torch.save(model.state_dict(), FILE)"
             ) from error
-        reason = " ".join(str(error).split())[:200]
+        lead = "KeyError " if isinstance(error, KeyError) else ""  # whose text is the key alone
+        reason = lead + " ".join(str(error).split())[:200]
         raise failure(
             f"port: {path} is broken, or contains more than tensors, which is not executed: {reason}"
         ) from error

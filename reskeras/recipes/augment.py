@@ -37,32 +37,36 @@ class RandAugmentSpec(Spec):
     increasing.
     """
 
-    operations: Annotated[int, whole(1, 8), Field(description="Number of operations on an image")] = 2
-    magnitude: Annotated[float, within(0, 30), Field(description="0 is none, 30 the maximum")] = 9.0
+    operations: Annotated[int, whole(1, 8), Field(description="Number of operations per image")] = 2
+    magnitude: Annotated[
+        float, within(0, 30), Field(description="Strength of the operations: 0 is none, 30 the maximum")
+    ] = 9.0
     deviation: Annotated[
         float,
         within(0, 30),
         Field(description="Standard deviation of the magnitude, drawn for each operation on each image"),
     ] = 0.0
     probability: Annotated[
-        float, within(0, 1, above=True), Field(description="Probability of each operation; otherwise the image stays")
+        float,
+        within(0, 1, above=True),
+        Field(description="Probability of each operation; otherwise the image is left as it is"),
     ] = 1.0
     increasing: Annotated[
         bool,
         Field(
-            description="timm's fifteen operations, which change more at larger magnitudes: inverting and brightening "
-            "dark pixels too, posterising to 4 bits and fewer, and no identity"
+            description="timm's fifteen operations, which change images more at larger magnitudes: they also invert "
+            "and brighten dark pixels, posterise to 4 bits or fewer, and have no identity"
         ),
     ] = False
 
 
 class MosaicSpec(Spec):
     """Four images on one canvas, the batch's own and three others, cut by a horizontal and a vertical line at random
-    places (arXiv:2004.10934, section 3.4). Objects with less than 40 % of their area left are ignored: detecting them
+    places (arXiv:2004.10934, section 3.4). Objects with less than 40% of their area left are ignored: detecting them
     is neither right nor wrong."""
 
     probability: Annotated[
-        float, within(0, 1, above=True), Field(description="Probability of a mosaic; otherwise the image is alone")
+        float, within(0, 1, above=True), Field(description="Probability of a mosaic; otherwise the image stands alone")
     ] = 1.0
     scale: Annotated[
         Rising[Annotated[float, within(0.05, 20)]],
@@ -72,7 +76,7 @@ class MosaicSpec(Spec):
         ),
     ] = (0.5, 1.5)
     except_last: Annotated[
-        int, whole(0, 100_000), Field(description="Number of last epochs without mosaics; YOLOX has 15")
+        int, whole(0, 100_000), Field(description="Number of epochs at the end without mosaics; YOLOX has 15")
     ] = 0
 
 
@@ -111,7 +115,9 @@ class AugmentSpec(Spec):
     rotate: Annotated[
         int,
         AfterValidator(_quarters),
-        Field(description="Turn by a random multiple of so many degrees, 90 or 180; classifiers need square images"),
+        Field(
+            description="Rotate by a random multiple of this angle, 90 or 180 degrees; classifiers need square images"
+        ),
     ] = 0
     scale: Annotated[
         Rising[Annotated[float, within(0.05, 20)]] | None,
@@ -143,8 +149,8 @@ class AugmentSpec(Spec):
         int,
         whole(1, 16),
         Field(
-            description="Repeated augmentation: each image this often in a batch, augmented differently each time; an "
-            "epoch keeps its length, with that many times fewer images"
+            description="Repeated augmentation: each image this many times in a batch, augmented differently each "
+            "time; an epoch keeps its length, with as many times fewer images"
         ),
     ] = 1
 
@@ -154,7 +160,7 @@ class AugmentSpec(Spec):
         if self.pad_crop and "pad_crop" in self.model_fields_set:
             crops = ["pad_crop", *crops]
         if len(crops) > 1:
-            raise ValueError(f"{crops[0]} and {crops[1]} both crop an image; set one of them")
+            raise ValueError(f"{crops[0]} and {crops[1]} both crop an image; set only one of them")
         return self
 
     @property

@@ -17,8 +17,11 @@ class BatchStatisticsSpec(Spec):
     """
 
     images: Annotated[
-        int, whole(1, 10_000_000), Field(description="Evenly spaced training images, or all there are")
+        int,
+        whole(1, 10_000_000),
+        Field(description="Number of training images, evenly spaced; all of them if there are fewer"),
     ] = 10_000
     data: Annotated[
-        str | None, Field(max_length=4096, description="Source of these images; default: what that run was trained on")
+        str | None,
+        Field(max_length=4096, description="Source of these images; default: the one that run was trained on"),
     ] = None

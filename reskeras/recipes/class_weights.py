@@ -13,7 +13,7 @@ ClassWeights = Annotated[
     Literal["none", "balanced"] | dict[Name, Annotated[float, within(0, 1000, above=True)]],
     Field(
         description="balanced: weight losses by inverse class frequency; or weights by the names of classes, 1 for "
-        "others. Of a detector they weight the cross-entropy of its regions, of a localiser that of its anchors, where "
+        "others. In a detector they weight the cross-entropy of its regions, in a localiser that of its anchors, where "
         "background has 1"
     ),
 ]

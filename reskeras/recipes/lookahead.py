@@ -25,7 +25,7 @@ class LookaheadSpec(Spec):
         float,
         within(0, 20),
         Field(
-            description="The momentum rises as this power of the finished share of the training, 3 in "
-            "arXiv:2404.00498; 0: it is constant"
+            description="The momentum rises with this power of the finished share of the training, 3 in "
+            "arXiv:2404.00498; 0: constant"
         ),
     ] = 0.0

@@ -30,17 +30,17 @@ class CrossEntropy(LossSpec):
 
 
 class EachClassSpec(LossSpec):
-    """A loss of each class' sigmoid, averaged over the classes, or summed."""
+    """A loss of each class's sigmoid, averaged over the classes, or summed."""
 
     each_class: ClassVar[bool] = True
     sum_classes: Annotated[bool, Field(description="Sum the losses of an image's classes instead of averaging")] = False
 
 
 class BinaryCrossEntropy(EachClassSpec):
-    """Cross-entropy of each class' sigmoid (arXiv:2110.00476, section 3.2).
+    """Cross-entropy of each class's sigmoid (arXiv:2110.00476, section 3.2).
 
-    With `threshold` targets above it are 1, all others 0: each class of a mixed image is then fully there, and label
-    smoothing undone. The paper's recipes have 0.2.
+    With `threshold` targets above it are 1, all others 0: each class of a mixed image is then fully present, and label
+    smoothing is undone. The paper's recipes have 0.2.
     """
 
     kind: Literal["binary_cross_entropy"] = "binary_cross_entropy"
@@ -52,13 +52,14 @@ class BinaryCrossEntropy(EachClassSpec):
 
 class Focal(EachClassSpec):
     """Binary cross-entropy times (1 - p)^gamma, where p is the probability of being right, and alpha for a class that
-    is there, 1 - alpha for one that is not (arXiv:1708.02002, equation 5); without alpha neither is weighted."""
+    the image shows, 1 - alpha for one that it does not (arXiv:1708.02002, equation 5); without alpha neither is
+    weighted."""
 
     kind: Literal["focal"] = "focal"
     gamma: Annotated[float, within(0, 20), Field(description="0 is binary cross-entropy")] = 2.0
     alpha: Annotated[
         Annotated[float, within(0, 1)] | None,
-        Field(description="Weight of a class that is there; null: none is weighted"),
+        Field(description="Weight of the classes that an image shows; null: no weights"),
     ] = 0.25
 
 
@@ -80,5 +81,7 @@ class DistillationSpec(Spec):
     """How much is learnt from a teacher: the loss is (1 - share) x that of the labels + share x T^2 x the divergence
     KL(teacher, student) of both outputs at temperature T (arXiv:1503.02531)."""
 
-    temperature: Annotated[float, within(0, 1000, above=True), Field(description="What logits are divided by: T")] = 4.0
+    temperature: Annotated[float, within(0, 1000, above=True), Field(description="T, by which logits are divided")] = (
+        4.0
+    )
     share: Annotated[float, within(0, 1, above=True), Field(description="Weight of the teacher in the loss")] = 0.9

@@ -41,7 +41,7 @@ class OptimizerSpec(Spec):
 class Sgd(OptimizerSpec):
     """Stochastic gradient descent with the recipe's `momentum` and `nesterov`.
 
-    `weight_decay` is coupled: it times the weight is added to the gradient.
+    `weight_decay` is coupled: this multiple of a weight is added to its gradient.
     """
 
     kind: Literal["sgd"]
@@ -84,7 +84,7 @@ class Lamb(Adam):
     kind: Literal["lamb"]
     usual_rates: ClassVar[tuple[float, float]] = (2e-3, 2e-2)
     epsilon: Epsilon = 1e-6
-    always_adapt: Annotated[bool, Field(description="Scale the updates of weights that do not decay too")] = False
+    always_adapt: Annotated[bool, Field(description="Also scale the updates of weights that do not decay")] = False
 
 
 class Muon(OptimizerSpec):
@@ -98,7 +98,9 @@ class Muon(OptimizerSpec):
     kind: Literal["muon"]
     slots: ClassVar[int] = 1
     usual_rates: ClassVar[tuple[float, float]] = AdamW.usual_rates
-    momentum: Annotated[float, within(0, 1, below=True), Field(description="Of the gradients of matrices")] = 0.95
+    momentum: Annotated[float, within(0, 1, below=True), Field(description="Momentum of the gradients of matrices")] = (
+        0.95
+    )
     nesterov: Annotated[bool, Field(description="Nesterov's momentum")] = True
     ns_steps: Annotated[int, whole(1, 20), Field(description="Newton-Schulz iterations")] = 5
     rms_rate: Annotated[float, within(0, 100, above=True), Field(description="Root mean square of an update")] = 0.2
@@ -106,8 +108,8 @@ class Muon(OptimizerSpec):
         tuple[Pattern, ...],
         Field(description="Name patterns of the kernels that Adam updates, by default the stem's and the last layers'"),
     ] = ("stem_conv*/kernel", "logits/kernel", "objectness/kernel", "*_deltas/kernel")
-    adam_beta_1: Annotated[Decay, Field(description="Of Adam: decay of the mean of gradients")] = 0.9
-    adam_beta_2: Annotated[Decay, Field(description="Of Adam: decay of the mean of their squares")] = 0.999
+    adam_beta_1: Annotated[Decay, Field(description="For Adam: decay of the mean of gradients")] = 0.9
+    adam_beta_2: Annotated[Decay, Field(description="For Adam: decay of the mean of their squares")] = 0.999
     epsilon: Epsilon = 1e-7
 
     @property
@@ -129,7 +131,7 @@ def check_own(optimizer: OptimizerSpec, fields: Collection[str]) -> None:
     """Raise ValueError when `fields`, those of a recipe that were set, contain one of sgd and it is another."""
     if optimizer.kind != SGD.kind and (found := [name for name in RECIPES_OWN if name in fields]):
         raise ValueError(
-            f"{found[0]} is a field of sgd; optimizer {optimizer.kind} has its own, to be set under optimizer: "
+            f"{found[0]}: is only for sgd; {optimizer.kind} has fields of its own, which are set under optimizer: "
             f"{optimizer.has()}"
         )
 

@@ -50,20 +50,20 @@ class Recipe(Spec):
         int, whole(1, 1024), Field(description="Split each batch into this many parts and accumulate their gradients")
     ] = 1
     learning_rate: Annotated[
-        float, within(0, 100, above=True), Field(description="The rate that the schedule is a multiple of")
+        float, within(0, 100, above=True), Field(description="The rate that the schedule multiplies")
     ] = 0.1
     schedule: ScheduleSpec = ScheduleSpec()
     optimizer: Annotated[
-        Optimizer, Field(description="sgd, adamw, lamb or muon, or a mapping of kind and the fields of that one")
+        Optimizer, Field(description="sgd, adamw, lamb or muon, or a mapping of a kind and its own fields")
     ] = SGD
-    momentum: Annotated[float, within(0, 1, below=True), Field(description="Of sgd")] = 0.9
-    nesterov: Annotated[bool, Field(description="Of sgd: Nesterov's momentum")] = False
+    momentum: Annotated[float, within(0, 1, below=True), Field(description="For sgd: momentum")] = 0.9
+    nesterov: Annotated[bool, Field(description="For sgd: Nesterov's momentum")] = False
     weight_decay: Annotated[
         float,
         within(0, 1),
         Field(
-            description="This times the weight is added to its gradient (sgd) or to its update before that is scaled "
-            "(lamb), or taken off it, times the learning rate (adamw, muon)"
+            description="This multiple of a weight is added to its gradient (sgd) or to its update before scaling "
+            "(lamb), or, times the learning rate, subtracted from it (adamw, muon)"
         ),
     ] = 1e-4
     decayed: Annotated[tuple[Pattern, ...], Field(description="Name patterns of the weights that decay")] = (
@@ -93,7 +93,7 @@ class Recipe(Spec):
         Field(description="Momentum of a moving average of the weights, which is validated and saved instead; 0: off"),
     ] = 0.0
     lookahead: Annotated[
-        LookaheadSpec | None, Field(description="Slow weights that the weights go back to every few updates")
+        LookaheadSpec | None, Field(description="Slow weights to which the weights return every few updates")
     ] = None
     whiten: Annotated[
         WhitenSpec | None, Field(description="Begin with a first convolution that whitens the training images")
@@ -101,12 +101,12 @@ class Recipe(Spec):
     loss: Annotated[
         Loss,
         Field(
-            description="auto: that of the data's kind of labels. Detectors and localisers take auto, or focal for the "
-            "objectness of anchors"
+            description="auto: chosen by the data's kind of labels. Detectors and localisers take auto, or focal for "
+            "the objectness of anchors"
         ),
     ] = AUTO
     teacher: Annotated[
-        RunPath | None, Field(description="Run of a classifier whose outputs are learnt as well: distillation")
+        RunPath | None, Field(description="Run of a classifier whose outputs are learnt too: distillation")
     ] = None
     distillation: DistillationSpec = DistillationSpec()
     label_smoothing: Annotated[
@@ -130,16 +130,16 @@ class Recipe(Spec):
         float,
         within(0.1, 1),
         Field(
-            description="Share of a test image's side that its centre crop has: at 0.95, 224 pixels are the centre of "
-            "235. Evaluation, prediction and export keep to it"
+            description="Side of the centre crop of a test image as a share of the image's: at 0.95, 224 pixels are "
+            "the centre of 235. Evaluation, prediction and export use it too"
         ),
     ] = 1.0
     sizes: Sizes = ()
     images: Annotated[
         Annotated[int, whole(1, 100_000_000)] | None,
         Field(
-            description="Train on only so many of the training images, stratified by class and drawn by the seed; "
-            "fewer are among more of the same seed"
+            description="Train on only this many of the training images, stratified by class and drawn by the seed; a "
+            "smaller number is a subset of a larger one with the same seed"
         ),
     ] = None
     holdout: Annotated[
@@ -152,7 +152,7 @@ class Recipe(Spec):
     precision: Annotated[
         Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"],
         Field(
-            description="auto: bf16 where the device has it; on older GPUs with tensor cores float16, its loss scaled"
+            description="auto: bf16 where the device has it; float16 with a scaled loss on older GPUs with tensor cores"
         ),
     ] = "auto"
     xla: Annotated[Literal["auto"] | bool, Field(description="Compile the training step with XLA; auto: on a GPU")] = (
@@ -163,7 +163,7 @@ class Recipe(Spec):
     deterministic: Annotated[bool, Field(description="Make results bit-for-bit reproducible; slower")] = False
     checkpoint_steps: Annotated[
         Annotated[int, whole(1, 10_000_000)] | None,
-        Field(description="Also save the training state after every so many steps, not only after each epoch"),
+        Field(description="Also save the training state every this many steps, not only after each epoch"),
     ] = None
     keep: Annotated[int, whole(1, 1000), Field(description="Number of most recent training states to keep")] = 3
     seed: Annotated[
@@ -173,17 +173,17 @@ class Recipe(Spec):
     @model_validator(mode="after")
     def _fields_that_go_together(self) -> Recipe:
         if self.recompute and self.form == "unrolled":
-            raise ValueError("recompute needs form scanned or auto, not unrolled")
+            raise ValueError("recompute: needs form scanned or auto, not unrolled")
         if self.form == "scanned" and self.sync_bn:
             raise ValueError(
-                "sync_bn needs form unrolled or auto: replicas cannot synchronise inside a loop over units"
+                "sync_bn: needs form unrolled or auto, because replicas cannot synchronise inside a loop over units"
             )
         if self.patience and not self.holdout:
-            raise ValueError("patience needs held-out images; set holdout, such as 0.1")
+            raise ValueError("patience: needs held-out images; set holdout, such as 0.1")
         if self.batch_size % self.accumulate:
-            raise ValueError(f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}")
+            raise ValueError(f"batch_size: {self.batch_size} is not a multiple of accumulate ({self.accumulate})")
         if self.ema and self.lookahead:
-            raise ValueError("ema and lookahead both average the weights; set one of them")
+            raise ValueError("ema: lookahead averages the weights too; set only one of them")
         check_own(self.optimizer, self.model_fields_set)
         return self
 
@@ -224,7 +224,7 @@ class Recipe(Spec):
             )
         if self.accumulate > 1:
             raise ReskerasError(
-                f"accumulate: {self.accumulate} works with one replica only, and there are {count}: "
+                f"accumulate: {self.accumulate} works with one replica only, but there are {count}: "
                 "Keras' optimisers accumulate gradients before reducing them over replicas; use a smaller batch_size"
             )
         if self.batch_size % count:
@@ -264,7 +264,7 @@ class Recipe(Spec):
         if self.freeze is not None and plan.endpoint(self.freeze, "freeze") == len(plan.units) - 1:
             raise ReskerasError(f"freeze: {self.freeze} freezes the whole network, so nothing is left to train")
         if self.teacher is None and "distillation" in self.model_fields_set:
-            raise ReskerasError("distillation: needs a run to learn from; set teacher, or give --teacher RUN")
+            raise ReskerasError("distillation: needs a run to learn from; set teacher or give --teacher RUN")
         by_name = {"decayed": self.decayed, "rate_factors": self.rate_factors, **self.optimizer.patterns}
         for field, patterns in by_name.items():
             for pattern in patterns:

@@ -11,16 +11,16 @@ from reskeras.documents.fields import Spec, whole, within
 
 class ErrorWarmupSpec(Spec):
     """A warm-up that ends when the network has begun to learn: `rate` times the learning rate until the training
-    error is below `error` (v1 section 4.2: 0.01 instead of 0.1 until 80 %, for 110 layers)."""
+    error is below `error` (v1 section 4.2: 0.01 instead of 0.1 until 80%, for 110 layers)."""
 
     rate: Annotated[
         float,
         within(0, 1, above=True, below=True),
         Field(description="Multiple of the learning rate during the warm-up"),
     ] = 0.1
-    error: Annotated[float, within(0, 1, above=True, below=True), Field(description="Training error that ends it")] = (
-        0.8
-    )
+    error: Annotated[
+        float, within(0, 1, above=True, below=True), Field(description="Training error below which it ends")
+    ] = 0.8
     from_layers: Annotated[int, whole(0, 10_000), Field(description="Networks of fewer layers do not warm up")] = 0
 
 
@@ -35,27 +35,29 @@ class ScheduleSpec(Spec):
 
     kind: Annotated[
         Literal["constant", "cosine", "linear", "steps", "plateau"],
-        Field(description="Course of the rate after the warm-up"),
+        Field(description="How the rate changes after the warm-up"),
     ] = "cosine"
-    warmup: Annotated[float, within(0, 1, below=True), Field(description="Fraction of the training that warms up")] = (
-        0.0
-    )
-    warmup_until: Annotated[ErrorWarmupSpec | None, Field(description="A warm-up that ends by the training error")] = (
-        None
-    )
+    warmup: Annotated[
+        float, within(0, 1, below=True), Field(description="Fraction of the training that is warm-up")
+    ] = 0.0
+    warmup_until: Annotated[
+        ErrorWarmupSpec | None, Field(description="A warm-up that lasts until a training error is reached")
+    ] = None
     drops: Annotated[
         tuple[Annotated[float, within(0, 1)], ...],
-        Field(description="Of steps: fractions of the training where the rate drops"),
+        Field(description="For steps: fractions of the training at which the rate drops"),
     ] = (0.5, 0.75)
     factor: Annotated[
         float,
         within(0, 1, above=True, below=True),
-        Field(description="Of steps and plateau: what a drop multiplies the rate by"),
+        Field(description="For steps and plateau: factor by which a drop multiplies the rate"),
     ] = 0.1
     patience: Annotated[
-        int, whole(1, 10_000), Field(description="Of plateau: epochs without improvement before a drop")
+        int, whole(1, 10_000), Field(description="For plateau: epochs without improvement before a drop")
     ] = 5
-    least: Annotated[float, within(0, 1), Field(description="Of plateau: the smallest improvement that counts")] = 0.001
+    least: Annotated[float, within(0, 1), Field(description="For plateau: the smallest improvement that counts")] = (
+        0.001
+    )
 
     @property
     def follows_length(self) -> bool:

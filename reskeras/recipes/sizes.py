@@ -20,7 +20,7 @@ Change = tuple[Annotated[float, within(0, 1, below=True)], Pixels]
 def _in_order(sizes: tuple[Change, ...]) -> tuple[Change, ...]:
     shares = [share for share, _ in sizes]
     if sizes and shares[0] != 0:
-        raise ValueError(f"the first size should be from share 0 of the training on, not from {shares[0]:g}")
+        raise ValueError(f"the first size should begin at share 0 of the training, not at {shares[0]:g}")
     for before, after in pairwise(shares):
         if after <= before:
             raise ValueError(f"shares of the training should rise, but {after:g} comes after {before:g}")
@@ -33,8 +33,8 @@ Sizes = Annotated[
     Field(
         max_length=100,
         description="Sizes of the training images: pairs of a share of the training and the length of the shorter side "
-        "from the nearest beginning of an epoch on, such as [[0, 128], [0.6, 192]]. Validation, evaluation and export "
-        "keep to the network's input_shape; without sizes so does training",
+        "from the nearest start of an epoch on, such as [[0, 128], [0.6, 192]]. Validation, evaluation and export "
+        "use the network's input_shape, as does training without sizes",
     ),
 ]
 
@@ -81,7 +81,9 @@ def check_sizes(sizes: tuple[Change, ...], plan: Plan) -> None:
         size = sized(side, plan.input_shape)
         other, stride = at_size(plan, size), plan.stride
         if any(own < least for own, least in zip(size, stride, strict=True)):
-            raise ReskerasError(f"sizes: {side} is below the network's stride of {max(stride)}; use that or more")
+            raise ReskerasError(
+                f"sizes: {side} is below the network's stride of {max(stride)} pixels; choose at least {max(stride)}"
+            )
         try:
             shapes = other.weight_shapes()
         except ReskerasError as error:
@@ -89,6 +91,6 @@ def check_sizes(sizes: tuple[Change, ...], plan: Plan) -> None:
         for name, shape in plan.weight_shapes().items():
             if shapes[name] != shape:
                 raise ReskerasError(
-                    f"sizes: {name} of this network depends on the size of its images, so that it can only be trained "
+                    f"sizes: {name} of this network depends on the size of its images, so it can only be trained "
                     f"at {'x'.join(map(str, plan.input_shape[:2]))}; leave sizes out"
                 )

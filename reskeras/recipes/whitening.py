@@ -10,6 +10,7 @@ from reskeras.documents.fields import Spec, whole, within
 from reskeras.errors import ReskerasError
 from reskeras.plans.operations import Conv
 from reskeras.plans.plan import Plan
+from reskeras.printable import counted
 
 
 class WhitenSpec(Spec):
@@ -20,10 +21,10 @@ class WhitenSpec(Spec):
     images: Annotated[
         int,
         whole(1, 1_000_000),
-        Field(description="Training images at most, of large ones fewer: five million patches"),
+        Field(description="Maximum number of training images; fewer if they are large, for five million patches"),
     ] = 5000
     epsilon: Annotated[
-        float, within(0, 1, above=True), Field(description="Added to each eigenvalue before the root")
+        float, within(0, 1, above=True), Field(description="Added to each eigenvalue before its root is taken")
     ] = 5e-4
     frozen: Annotated[bool, Field(description="Its kernel is not trained; its bias is")] = True
 
@@ -37,6 +38,7 @@ class WhitenSpec(Spec):
         if first.filters != wanted:
             raise ReskerasError(
                 f"whiten: {first.name} has {first.filters} filters, but a whitening {rows}x{columns} convolution of "
-                f"{plan.input_shape[-1]} channels has {wanted}: set stem.convs.0.width, or whiten to null"
+                f"{counted(plan.input_shape[-1], 'channel')} has {wanted}; set "
+                f"stem.convs.0.width to {wanted}, or whiten to null"
             )
         return first

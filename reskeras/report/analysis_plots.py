@@ -11,7 +11,7 @@ import numpy as np
 
 from reskeras.analysis.analysis import Analysis
 from reskeras.analysis.lesions import REMOVED, SWAPPED
-from reskeras.report.styles import BAND, DEVIATION, DOTTED, WIDTH, Panels, line_styles, styled
+from reskeras.report.styles import BAND, DOTTED, WIDTH, Panels, line_styles, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,8 +54,9 @@ def draw_analyses(
     analysis has any.
 
     Runs of one of `networks` (name of the run to name of the network) share a colour. Those with the same layers that
-    `seeds` gives one name are one line, their mean, in a band of one standard deviation either way. With `panels` (as
-    `draw_curves` has them) equal labels share a colour, and dashes tell the panels apart.
+    `seeds` gives one name are one line, their mean, in a band of one standard deviation either way; on logarithmic axes
+    both are geometric. With `panels` (as `draw_curves` has them) equal labels share a colour, and dashes tell the
+    panels apart.
 
     Networks of different depth are laid over each other from the first layer to the last, so that their stages, their
     ends and their labels meet; those of one depth are drawn by layer.
@@ -118,7 +119,7 @@ class _Plot:
     ) -> None:
         """Draw a series in the axes number `place`: a line, or the mean and the band of several. Its label says what
         `told` makes of the values."""
-        from reskeras.report.figures import plot_band
+        from reskeras.report.figures import deviation_of, plot_band
         from reskeras.report.labels import end_of
 
         line = plot_band(self.axes[place], x, runs, **{**series.style, **style})
@@ -128,7 +129,7 @@ class _Plot:
         if series.panel:
             self.key[series.panel] = {"linestyle": series.style["linestyle"]}
         if len(runs) > 1:
-            self.key[DEVIATION] = BAND
+            self.key[deviation_of(self.axes[place])] = BAND
 
     def level(self, place: int, series: Series, height: float, words: str) -> None:
         """Draw a dotted level of a series, which the key explains by `words`."""
@@ -177,7 +178,7 @@ def _responses(series: Sequence[Series]) -> Any:
     from reskeras.report.figures import log_where_positive
 
     plot = _Plot(["Layer responses (v1 figure 7), in order", "Layer responses, sorted"])
-    what = "layer, of convolutions of 3x3 or more"
+    what = "layer (convolutions of 3x3 or larger)"
     along = _along(plot.axes, series, lambda each: len(each.responses), what, 1)
     for axis in plot.axes:
         axis.set_ylabel("standard deviation")
@@ -248,7 +249,7 @@ def _lesions(series: Sequence[Series]) -> Any:
             errors = [[100 * (1 - lesion.accuracy) for lesion in lesions] for lesions in found]
             x = [places[lesion.units[0]] for lesion in found[0]]
             dots = {"marker": each.style["marker"] or ".", "markevery": 1}
-            plot.line(number, each, x, errors, lambda values: f"(median {np.median(values):.0f} %)", **dots)
+            plot.line(number, each, x, errors, lambda values: f"(median {np.median(values):.0f}%)", **dots)
             plot.level(number, each, whole, "whole network")
     for axis in plot.axes:
         axis.set_ylabel("test error (%)")

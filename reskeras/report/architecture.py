@@ -9,6 +9,7 @@ from itertools import groupby, pairwise
 from pathlib import Path
 
 from reskeras.errors import ReskerasError
+from reskeras.files import check_folder, check_suffix
 from reskeras.plans import operations as op
 from reskeras.plans.nodes import Fork, Sequence, mapped, walk
 from reskeras.plans.plan import Plan, Unit
@@ -41,10 +42,8 @@ class Item:
 def check_path(path: str | Path) -> Path:
     """`path` if a drawing can be written there; otherwise ReskerasError (status 2)."""
     path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise ReskerasError(f"plot: {path} must end in one of {', '.join(SUFFIXES)}")
-    if not path.absolute().parent.is_dir():
-        raise ReskerasError(f"plot: {path.name} cannot be written: folder not found: {path.parent}")
+    check_suffix(path, "plot", SUFFIXES)
+    check_folder(path, "plot")
     if path.is_dir():
         raise ReskerasError(f"plot: {path} is a folder")
     return path

@@ -10,7 +10,7 @@ from typing import Any
 
 from reskeras.documents.document import to_yaml
 from reskeras.export.proof import Proof
-from reskeras.printable import printable
+from reskeras.printable import counted, printable
 from reskeras.recipes.recipe import Recipe
 from reskeras.report.card_limits import limits
 from reskeras.report.card_results import CardResults
@@ -140,7 +140,7 @@ def _lead(card: Card) -> str:
     named = ", ".join(map(text, card.classes[:MOST_NAMES]))
     more = len(card.classes) - MOST_NAMES
     classes = f"{named} and {more:,} more, in the run's `classes.txt`" if more > 0 else named
-    count = f"{len(card.classes):,} class{'es' if len(card.classes) > 1 else ''}"
+    count = counted(len(card.classes), "class", "classes")
     return f"A {card.noun} of {count}{origin}{start}, with reskeras {text(made)}.\n\nClasses: {classes}.\n"
 
 
@@ -161,7 +161,7 @@ def _results(card: Card) -> Iterator[str]:
     if any(each.interval for each in known.figures):
         yield (
             "Intervals are of the sample of test images alone: Wilson's for shares of images, the bootstrap over "
-            "images for others. They do not tell how much another training would differ.\n"
+            "images for others. They do not say how much another training would differ.\n"
         )
     if known.rows:
         left = f"The {len(known.rows)} classes with the lowest figures, of {len(known.rows) + known.more:,}.\n\n"
@@ -181,13 +181,13 @@ def _network(card: Card) -> Iterator[str]:
 def _training(card: Card, beside: bool) -> Iterator[str]:
     made, data = card.provenance, card.data
     if not data:
-        yield "## Training\n\nIt was not trained here: what it was trained on, and how, is for its source to say.\n"
+        yield "## Training\n\nIt was not trained here; see its source for how and on what it was trained.\n"
         return
     counts = ", ".join(f"{data[split]:,} {name}" for split, name in SPLITS if isinstance(data.get(split), int))
     rows = [
         ("data", data_name(data)),
         ("images", counts),
-        ("trained on", f"{made['training_images']:,} images" if "training_images" in made else ""),
+        ("trained on", counted(made["training_images"], "image") if "training_images" in made else ""),
         ("watched", f"{made['watched']}" if "watched" in made else ""),
         ("epochs", f"{card.epochs:,}"),
         ("model of epoch", str(made.get("best_epoch", ""))),

@@ -68,7 +68,10 @@ class CardResults:
             known = [inf if figure is None else figure for figure in figures]
             kept = sorted(kept, key=known.__getitem__)[:MOST_CLASSES]
         few = sum(count < FEW for count in counts)
-        told = f"{few:,} of the {len(counts):,} classes have fewer than {FEW} {columns[1]}, which say little of them."
+        have = "has" if few == 1 else "have"
+        told = (
+            f"{few:,} of the {len(counts):,} classes {have} fewer than {FEW} {columns[1]}, which say little about them."
+        )
         return replace(
             self,
             columns=tuple(columns),

@@ -45,8 +45,8 @@ def _of_saved_model(place: str, folder: str) -> Iterator[str]:
     lines = [
         "import tensorflow as tf",
         "",
-        f'ask = tf.saved_model.load({place!r}).signatures["bytes"]',
-        'print(ask(image_bytes=tf.constant([tf.io.read_file("image.jpg").numpy()])))',
+        f'infer = tf.saved_model.load({place!r}).signatures["bytes"]',
+        'print(infer(image_bytes=tf.constant([tf.io.read_file("image.jpg").numpy()])))',
     ]
     yield block("\n".join(lines), "python")
     source = "$PWD" if folder == "." else f"$PWD/{folder}"
@@ -66,7 +66,10 @@ def _of_onnx(place: str) -> Iterator[str]:
 
 
 def _of_lite(place: str) -> Iterator[str]:
-    yield "The `.tflite` file runs on phones and small machines; the JSON file of its name says how it takes pixels:\n"
+    yield (
+        "The `.tflite` file runs on phones and small machines; the JSON file of the same name says how to give it "
+        "pixels:\n"
+    )
     lines = [
         "from ai_edge_litert.interpreter import Interpreter",
         "",

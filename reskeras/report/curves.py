@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from reskeras.printable import counted
 from reskeras.report.styles import BAND, DEVIATION, HEIGHT, MARK, PAPER, WIDTH, Panels, grouped, line_styles, styled
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ TRAINING_LINE: dict[str, Any] = {"linewidth": 1.1, "linestyle": (0, (3.2, 1.4)),
 WATCHED_LINE: dict[str, Any] = {"linewidth": 2.3, "linestyle": "-"}
 LONG, EARLY = 10, 5  # the y axis of LONG epochs or more need not reach what is only in the first 1/EARLY of them
 PANELS_A_ROW = 2
-LOSS_HEIGHT = 2.1  # inches of a row of losses
+LOSS_HEIGHT, TICKS = 2.1, 4  # inches of a row of losses; steps of its y axes, of which matplotlib makes one at times
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def _errors(axis: Axes, curve: Curve, log: str) -> End:
     pair = _pair(axis, curve.runs, log, lambda share: 100 * (1 - share), {**curve.style, "label": name})
     ends = [end_of(curve.label, line) for line in reversed(pair)]
     end = next((each for each in ends if each.y is not None), ends[0])
-    return end if end.y is None else replace(end, figure=f"{end.y:.1f} %")
+    return end if end.y is None else replace(end, figure=f"{end.y:.1f}%")
 
 
 def _limits(axes: Sequence[Axes], published: Sequence[float]) -> None:
@@ -186,6 +187,7 @@ def draw_losses(
         axis.set_title(title)
         whole_numbers(axis.xaxis)
         axis.set_ylim(0, 1.08 * axis.dataLim.y1 if axis.dataLim.y1 > 0 else 1.0)
+        axis.locator_params(axis="y", nbins=TICKS)
         axis.tick_params(labelbottom=True)
     for axis in axes[len(titles) :]:
         axis.set_axis_off()
@@ -237,7 +239,7 @@ def curves_in_words(
     runs: Mapping[str, Metrics], log: str = "accuracy", published: Mapping[str, Any] | None = None
 ) -> str:
     """Alternative text of the plot of errors."""
-    marks = [f"{name} {value:g} %" for name, value in (published or {}).items() if is_number(value)]
+    marks = [f"{name} {value:g}%" for name, value in (published or {}).items() if is_number(value)]
     return (
         f"Learning curves: {ERRORS[log]} by epoch. "
         + _ends(runs, f"training {ERRORS[log]}", log, lambda value: f"{1 - value:.1%}")
@@ -259,6 +261,6 @@ def _ends(runs: Mapping[str, Metrics], what: str, log: str, told: Callable[[floa
         last = rows[-1]
         known = {what: last.get(log), "test": last.get(f"val_{log}")}
         figures = [f"{of} {told(value)}" for of, value in known.items() if value is not None]
-        after = f"{last['epoch']} epoch{'s' * (last['epoch'] != 1)}"
+        after = counted(last["epoch"], "epoch")
         ends.append(f"{name} ends after {after} at {', '.join(figures) or 'unknown'}")
     return "; ".join(ends) + "."

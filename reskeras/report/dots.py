@@ -74,4 +74,4 @@ def dots_in_words(measures: Sequence[Dots]) -> str:
 
 
 def _listed(figures: Mapping[str, float]) -> str:
-    return ", ".join(f"{row} {value:.2f} %" for row, value in figures.items())
+    return ", ".join(f"{row} {value:.2f}%" for row, value in figures.items())

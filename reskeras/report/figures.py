@@ -20,7 +20,7 @@ from reskeras.files import atomic_file
 from reskeras.report.fonts import drawable, shortened
 from reskeras.report.labels import EndLabel, spread_labels
 from reskeras.report.legends import LONGEST_NAME
-from reskeras.report.styles import BAND, CHARACTER, HEIGHT, LINE, WIDTH, plot_style
+from reskeras.report.styles import BAND, CHARACTER, DEVIATION, FACTOR, HEIGHT, LINE, WIDTH, plot_style
 from reskeras.report.titles import fit_title
 
 KINDS = ("png", "svg")
@@ -101,7 +101,8 @@ def plot_line(axis: Axes, x: Iterable[float], y: Iterable[float | None], **style
 
 def plot_band(axis: Axes, x: Sequence[float], runs: Sequence[Sequence[float | None]], **style: Any) -> Line2D:
     """Plot the mean of several runs of a line, over those that have a value, in a band of one sample standard deviation
-    either way; on a logarithmic axis both are of the logarithms. A single run has no band."""
+    either way; on a logarithmic axis both are the geometric ones. `deviation_of` says which. A single run has no
+    band."""
     values = np.ma.masked_invalid([[math.nan if each is None else float(each) for each in run] for run in runs])
     log = axis.get_yscale() == "log"
     values = np.ma.log(values) if log else values
@@ -112,6 +113,11 @@ def plot_band(axis: Axes, x: Sequence[float], runs: Sequence[Sequence[float | No
         deviation = values.std(axis=0, ddof=1).filled(0.0)  # of a single value
         axis.fill_between(x, back(middle - deviation), back(middle + deviation), color=line.get_color(), **BAND)
     return line
+
+
+def deviation_of(axis: Axes) -> str:
+    """What a band of `plot_band` in `axis` is, for the key."""
+    return FACTOR if axis.get_yscale() == "log" else DEVIATION
 
 
 def log_where_positive(axis: Axes, values: Iterable[float]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from reskeras.analysis.analysis import Analysis
 from reskeras.plans.plan import Plan
+from reskeras.printable import counted
 from reskeras.report.analysis_plots import draw_analyses
 from reskeras.report.architecture import draw
 from reskeras.report.curves import WATCHED, curves_in_words, draw_curves
@@ -69,7 +70,11 @@ def analysis_plots(
     taps = dict.fromkeys(each.tap for found in analyses.values() for each in found.responses)
     images = next(iter(analyses.values())).images
     for key, figure in draw_analyses(analyses, networks, seeds, panels).items():
-        caption = f"Responses are measured {' or '.join(taps)}; {images:,} test images." if key == "responses" else ""
+        caption = (
+            f"Responses are measured {' or '.join(taps)}; {counted(images, 'test image')}."
+            if key == "responses"
+            else ""
+        )
         yield plot(PLOTS[key], figure, f"{PLOTS[key]}, one line per network. {words}.", caption)
 
 

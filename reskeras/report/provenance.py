@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reskeras.export.proof import Proof
+from reskeras.printable import counted
 from reskeras.report.sections import Facts, Table
 
 
@@ -69,7 +70,7 @@ def _integers_of(proofs: Mapping[str, Sequence[Proof]]) -> list[Table]:
     rows = [[kind, name, *figures.values()] for kind, name, figures in found]
     caption = (
         "What integer artefacts compute, compared with the same arithmetic done exactly: their constants, each "
-        "operation on the artefact's own inputs (the worst), and the logits of all images, in steps of the last integer."
+        "operation on the artefact's own inputs (the worst), and the logits of all images, in steps of the output."
     )
     return [Table("Integer arithmetic", ["artefact", "run", *found[0][2]], rows, caption)]
 
@@ -130,7 +131,7 @@ def provenance_facts(made: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("seed", made.get("seed")),
         ("precision", made.get("precision")),
         ("training time", f"{made['training_seconds']:,.0f} s" if "training_seconds" in made else None),
-        ("processor", f"{machine.get('processor')}, {machine.get('cpus')} cores" if machine else None),
+        ("processor", f"{machine.get('processor')}, {counted(machine.get('cpus', 1), 'core')}" if machine else None),
         ("system", machine.get("system")),
         ("versions", ", ".join(f"{name} {version}" for name, version in made.get("versions", {}).items())),
         ("git revision", made.get("git_revision")),

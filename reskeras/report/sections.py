@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 LARGEST_SVG = 400_000  # bytes; larger plots are embedded as PNG
-LARGE = 800  # pixels; what is narrower can be read on a phone
+LARGE, LARGE_DRAWING = 800, 390  # pixels; a plot, and a diagram with its smaller texts, that can be read on a phone
 THUMBNAIL = 96  # pixels
 QUALITY = 88  # of JPEGs
 
@@ -54,17 +54,14 @@ class Image:
 
 @dataclass(frozen=True)
 class Plot:
-    """One figure of that `width` in pixels; as wide as the page if that is less, except on phones if it is `large`."""
+    """One figure of that `width` in pixels; as wide as the page if that is less, except on phones if it is `large`: if
+    its texts are too small to read at the width of a phone."""
 
     title: str
     image: Image
     width: int
+    large: bool
     kind: str = "plot"
-
-    @property
-    def large(self) -> bool:
-        """Whether its texts are too small to read at the width of a phone."""
-        return self.width > LARGE
 
 
 @dataclass(frozen=True)
@@ -98,23 +95,25 @@ def plot(title: str, figure: Any, alt: str, caption: str = "") -> Plot:
         figure.savefig(stream, format=kind)  # the same plot gives the same page
         return stream.getvalue()
 
-    return _embedded(title, draw, alt, caption)
+    return _embedded(title, draw, alt, caption, LARGE)
 
 
 def drawing(title: str, draw: Callable[[Path], Path], alt: str, caption: str = "") -> Plot:
     """The file that `draw` writes to a given path, as a section: SVG, or PNG where that is too large."""
     with TemporaryDirectory() as folder:
-        return _embedded(title, lambda kind: draw(Path(folder) / f"drawing.{kind}").read_bytes(), alt, caption)
+        return _embedded(
+            title, lambda kind: draw(Path(folder) / f"drawing.{kind}").read_bytes(), alt, caption, LARGE_DRAWING
+        )
 
 
-def _embedded(title: str, draw: Callable[[str], bytes], alt: str, caption: str) -> Plot:
-    """What `draw` makes of a format, as a section."""
+def _embedded(title: str, draw: Callable[[str], bytes], alt: str, caption: str, widest: int) -> Plot:
+    """What `draw` makes of a format, as a section; it is large if it is wider than `widest`."""
     data, kind = draw("svg"), "image/svg+xml"
     points = re.search(rb'<svg [^>]*\bwidth="([\d.]+)pt"', data)
     width = round(float(points[1]) * 96 / 72) if points else LARGE
     if len(data) > LARGEST_SVG:
         data, kind = draw("png"), "image/png"
-    return Plot(title, Image(data_uri(data, kind), alt, caption), width)
+    return Plot(title, Image(data_uri(data, kind), alt, caption), width, width > widest)
 
 
 def thumbnail(pixels: np.ndarray, side: int = THUMBNAIL) -> str:

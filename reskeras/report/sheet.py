@@ -21,7 +21,7 @@ from reskeras.report.styles import QUIET, SMALL, styled
 
 ROWS, VERSIONS = 8, 6
 NORMALISED_BY = 500  # training images that the mean is measured on
-CELL = 1.35  # inches
+CELL = 1.35  # inches of the width of an image, and of its height at most
 COARSE = 100  # pixels; below, each pixel is drawn as a square
 NAMES, NOTES = SMALL, 9  # fonts, of the sheet at its own size
 
@@ -74,9 +74,10 @@ def _draw(path: Path, source: Source[Split], originals: list, labels: np.ndarray
 
     rows, columns = len(originals), VERSIONS + 1
     size = versions[0][0].shape[1:3]
-    figure = Figure(CELL * (columns + 0.9), (CELL + (0.2 if mixes else 0.06)) * rows + 0.55, dpi=160)
-    axes = figure.subplots(rows, columns, squeeze=False)
     shapes = {original.shape[:2] for original in originals}
+    cell = CELL * min(1.0, max(height / width for height, width in (*shapes, size)))
+    figure = Figure(CELL * (columns + 0.9), (cell + (0.2 if mixes or len(shapes) > 1 else 0.06)) * rows + 0.55, dpi=160)
+    axes = figure.subplots(rows, columns, squeeze=False)
     for row, (original, label) in enumerate(zip(originals, labels, strict=True)):
         _cell(axes[row][0], original)
         axes[row][0].set_ylabel(

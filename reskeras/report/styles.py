@@ -43,6 +43,7 @@ MARK: dict[str, Any] = {  # a published figure
 }
 BAND: dict[str, Any] = {"alpha": 0.2, "linewidth": 0}  # seeds
 DEVIATION = "± standard deviation"
+FACTOR = "× or ÷ geometric standard deviation"  # on a logarithmic axis
 
 # matplotlib's settings; what is not here is its default, whatever the user's matplotlibrc says
 STYLE: dict[str, Any] = {

@@ -31,7 +31,7 @@ class Domain(Spec):
     """The values that one field of a network or recipe may take: `choices`, or a range from `low` to `high`.
 
     A range whose ends are integers is one of integers. `sampling: log` draws evenly in the logarithm; `step` is a
-    distance, with `log` a factor. `default` is tried first by some tuners; without it the first choice or `low`.
+    distance, with `log` a ratio. `default` is tried first by some tuners; without it, the first choice or `low`.
     `when` names other parameters and the values that they must have for this one to matter.
     """
 
@@ -44,15 +44,18 @@ class Domain(Spec):
     ) = None
     low: Annotated[int | float | None, Field(description="Lower end of a range")] = None
     high: Annotated[int | float | None, Field(description="Upper end of a range")] = None
-    step: Annotated[int | float | None, Field(description="Distance of the values in a range; with log a factor")] = (
-        None
-    )
-    sampling: Annotated[Literal["linear", "log"], Field(description="How evenly values of a range are drawn")] = (
-        "linear"
-    )
-    default: Annotated[Value, Field(description="Tried first by some tuners; else the first choice, or low")] = None
+    step: Annotated[
+        int | float | None, Field(description="Distance between the values of a range; with log, their ratio")
+    ] = None
+    sampling: Annotated[
+        Literal["linear", "log"],
+        Field(description="Whether values of a range are drawn evenly or evenly in their logarithm"),
+    ] = "linear"
+    default: Annotated[
+        Value, Field(description="Value that some tuners try first; without it, the first choice or low")
+    ] = None
     when: dict[str, Annotated[tuple[Scalar, ...], Field(min_length=1), BeforeValidator(_listed)]] = Field(
-        default_factory=dict, description="Values that parameters before this one must have for it to matter"
+        default_factory=dict, description="Values that earlier parameters must have for this one to matter"
     )
 
     @model_validator(mode="after")
@@ -60,11 +63,11 @@ class Domain(Spec):
         if self.choices is None:
             self._check_range()
         elif self.model_fields_set & {"low", "high", "step", "sampling"}:
-            raise ValueError("choices and a range (low, high, step, sampling) cannot be combined")
+            raise ValueError("choices: cannot be combined with those of a range (low, high, step, sampling)")
         elif len(set(self.labels())) < len(self.choices):
-            raise ValueError("a choice is given twice")
+            raise ValueError("choices: one is given twice")
         elif self.default is not None and self.default not in self.choices:
-            raise ValueError(f"default {shown(self.default)} is not one of the choices")
+            raise ValueError(f"default: {shown(self.default)} is not one of the choices")
         return self
 
     def _check_range(self) -> None:
@@ -73,15 +76,15 @@ class Domain(Spec):
         if not self.low < self.high:
             raise ValueError(f"the range from {self.low} to {self.high} is empty")
         if self.sampling == "log" and self.low <= 0:
-            raise ValueError(f"sampling log needs a low above 0, not {self.low}")
+            raise ValueError(f"sampling: log needs a low above 0, not {self.low}")
         if self.step is not None and self.integers and not isinstance(self.step, int):
-            raise ValueError(f"step {self.step} of a range of integers should be an integer")
+            raise ValueError(f"step: {self.step} should be an integer, as the ends of the range are")
         if self.step is not None and self.step <= (1 if self.sampling == "log" else 0):
-            raise ValueError(f"step {self.step} should be more than {1 if self.sampling == 'log' else 0}")
+            raise ValueError(f"step: {self.step} should be more than {1 if self.sampling == 'log' else 0}")
         if self.default is not None and not (
             isinstance(self.default, int | float) and self.low <= self.default <= self.high
         ):
-            raise ValueError(f"default {shown(self.default)} is not between {self.low} and {self.high}")
+            raise ValueError(f"default: {shown(self.default)} is not between {self.low} and {self.high}")
 
     @property
     def integers(self) -> bool:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from reskeras import __version__
-from reskeras.addresses import is_address
+from reskeras.addresses import is_address, named
 from reskeras.errors import ReskerasError
 from reskeras.files import check_place, write_json
 from reskeras.report.card import Card, card_text
-from reskeras.report.card_file import write_card
+from reskeras.report.card_file import KEPT, write_card
 from reskeras.report.card_results import CardResults
 from reskeras.report.hub import model_id
 from reskeras.runs import CARD_FILE, RunFolder, open_run
@@ -22,15 +22,17 @@ from reskeras.tasks.task import find_task
 if TYPE_CHECKING:
     from reskeras.tasks.run import Material, Run
 
+Tell = Callable[[str], None]
+
 LONGEST_LINE = 8  # runs that started from one another
 UNTESTED = "the model was not tested when this was written; `reskeras report` tests it and writes the figures here"
 OLD = "the model has changed since it was tested; `reskeras report` tests it again and writes the figures here"
 
 
-def report_card(run: Run, material: Material) -> None:
+def report_card(run: Run, material: Material, tell: Tell) -> None:
     """Write the card of `run`, and the one beside its artefacts if it has any, with what the `material` of its report
-    found; keep the figures for later exports. Nothing is written to a folder that cannot be written to, and no card
-    that was edited is replaced."""
+    found; keep the figures for later exports. Nothing is written to a folder that cannot be written to. No card that
+    was edited is replaced; `tell` gets a note about each of these."""
     try:
         check_place(run.path / CARD_FILE)
     except ReskerasError:  # a page is also made of a run that nobody may write to
@@ -40,38 +42,41 @@ def report_card(run: Run, material: Material) -> None:
         notes = tuple(material.source.notes) if material.source else ()
         found = replace(find_task(run.task).card_results(material), notes=notes, model=run.folder.digest())
         write_json(run.folder.evaluation_file, asdict(found))
-    _write(run, found, material.missing)
+    _write(run, found, material.missing, tell)
 
 
-def export_card(run: Run) -> None:
+def export_card(run: Run, tell: Tell) -> None:
     """Write the card beside the artefacts of `run`, with the figures of its latest report, and renew the one in its
-    folder, if there is one."""
+    folder, if there is one. `tell` gets a note about each that is kept because it was edited."""
     found, missing = None, UNTESTED
     with suppress(ReskerasError):
         found = read_json(run.folder.evaluation_file, "evaluation", CardResults)
     if found and found.model != run.folder.digest():
         found, missing = None, OLD
-    _write(run, found, missing, of_run=(run.path / CARD_FILE).exists())
+    _write(run, found, missing, tell, of_run=(run.path / CARD_FILE).exists())
 
 
 @contextmanager
-def carded(run: Run) -> Iterator[None]:
-    """Write the cards of `run` after it was exported; also where an artefact was rejected and others were not."""
+def carded(run: Run, tell: Tell) -> Iterator[None]:
+    """Write the cards of `run` after it was exported, as `export_card` does; also where an artefact was rejected and
+    others were not."""
     try:
         yield
     except ReskerasError:
         with suppress(ReskerasError):  # the first error is the one to tell
-            export_card(run)
+            export_card(run, tell)
         raise
-    export_card(run)
+    export_card(run, tell)
 
 
-def _write(run: Run, found: CardResults | None, missing: str, of_run: bool = True) -> None:
+def _write(run: Run, found: CardResults | None, missing: str, tell: Tell, of_run: bool = True) -> None:
     card = card_of(run, found, missing)
-    if of_run:
-        write_card(card_text(card), run.path / CARD_FILE)
+    texts = {run.path / CARD_FILE: card_text(card)} if of_run else {}
     if card.proofs:
-        write_card(card_text(card, beside=True), run.folder.export_folder / CARD_FILE)
+        texts[run.folder.export_folder / CARD_FILE] = card_text(card, beside=True)
+    for path, text in texts.items():
+        if not write_card(text, path):
+            tell(named(f"{path} is {KEPT}"))
 
 
 def card_of(run: Run, found: CardResults | None, missing: str = "") -> Card:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from reskeras.documents.changes import changes
 from reskeras.errors import ReskerasError, shown
 from reskeras.launch.cluster import Cluster
+from reskeras.printable import counted
 
 if TYPE_CHECKING:
     from reskeras.training.strategy import Replicas
@@ -44,7 +45,8 @@ def check_equal(told: Sequence[str]) -> None:
             told_so = f"{each.field} is {shown(each.before)} on worker 0 and {shown(each.after)} on worker {worker}"
             differences.setdefault(each.field, told_so)
     if differences:
-        more = f", and {len(differences) - MOST_TOLD} more fields differ" if len(differences) > MOST_TOLD else ""
+        left = len(differences) - MOST_TOLD
+        more = f", and {counted(left, 'more field')} differ{'s' * (left == 1)}" if left > 0 else ""
         found = "; ".join(list(differences.values())[:MOST_TOLD])
         raise ReskerasError(
             f"workers: {found}{more}; start all workers of a training with the same command, code and data"

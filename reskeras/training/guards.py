@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 from reskeras.errors import ReskerasError, failure
+from reskeras.printable import counted
 from reskeras.recipes.recipe import Recipe
 from reskeras.training.background import Background
 from reskeras.training.checkpoints import Checkpoints
@@ -163,7 +164,7 @@ class StateKeeper(StepCallback):
         self.writing.wait()
         position, status = self.training.position, SIGNALS[self.asked or signal.SIGTERM]
         raise ReskerasError(
-            f"train: stopped on request in epoch {position.epoch + 1} after {position.step} of its "
-            "steps; the same command with --resume continues",
+            f"train: stopped on request in epoch {position.epoch + 1} after {counted(position.step, 'step')}; "
+            "the same command with --resume continues",
             status=status,
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from reskeras.documents.document import to_yaml
 from reskeras.errors import ReskerasError
 from reskeras.files import write_text
+from reskeras.printable import counted
 from reskeras.recipes.recipe import Recipe
 from reskeras.runs import BOOKKEEPING, RECIPE_FILE, RunFolder
 
@@ -50,7 +51,7 @@ def check_longer(path: Path, before: int, now: Recipe, command: Sequence[object]
             instead = shlex.join(map(str, [*command, *flags]))
         raise ReskerasError(
             f"epochs: {now.epochs} instead of {before} would change {changed} relative to the whole training; to train "
-            f"{more} more epoch{'s' * (more > 1)} with a separate schedule: {instead}"
+            f"{counted(more, 'more epoch')} with a separate schedule: {instead}"
         )
 
 

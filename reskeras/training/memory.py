@@ -10,6 +10,7 @@ import tensorflow as tf
 from reskeras.errors import ReskerasError, failure
 from reskeras.machine import memory
 from reskeras.plans.plan import Plan
+from reskeras.printable import counted
 from reskeras.recipes.recipe import Recipe
 from reskeras.training.precision import training_precision
 
@@ -32,8 +33,8 @@ def check_memory(plan: Plan, recipe: Recipe, images: int) -> str:
     fitting = int(images * (WARNED * available - fixed) / (needed - fixed)) if needed > fixed else 0
     advice = advised(recipe, fitting)
     told = (
-        f"a step on {images:,} images keeps at least {_gib(needed)} for its backward pass, and this process may "
-        f"use {_gib(available)}"
+        f"a step on {counted(images, 'image')} keeps at least {_gib(needed)} for its backward pass, and this process "
+        f"may use {_gib(available)}"
     )
     if needed > available:
         raise ReskerasError(f"batch_size: {recipe.batch_size}: {told}; {advice}")
@@ -67,7 +68,7 @@ def memory_failures(recipe: Recipe) -> Iterator[None]:
         if not ran_out(error):
             raise
         raise failure(
-            f"out of memory in a training with steps of {recipe.step_images:,} images; {advised(recipe)}"
+            f"out of memory in a training with steps of {counted(recipe.step_images, 'image')}; {advised(recipe)}"
         ) from error
 
 

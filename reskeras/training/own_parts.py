@@ -205,7 +205,7 @@ def check_augment(function: Augment, size: tuple[int, int, int]) -> None:
             f"{tuple(images.shape)}; it should keep shape and type"
         )
     if not np.isfinite(values).all():
-        raise ReskerasError(f"augment: {_described(function)['name']} gave pixels that are no finite numbers")
+        raise ReskerasError(f"augment: {_described(function)['name']} gave pixels that are not finite")
 
 
 def _takes_probabilities(function: Loss) -> bool:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.launch.cluster import Cluster, cluster
 from reskeras.launch.meeting import Tell, meet
+from reskeras.printable import counted
 from reskeras.recipes.recipe import Recipe
 from reskeras.training.agreement import check_equal, introduction
 from reskeras.training.exchange import Exchange
@@ -102,7 +103,7 @@ def _cluster_strategy(here: Cluster, gpus: int, tell: Tell) -> tf.distribute.Str
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec({"worker": list(here.workers)}), task_type="worker", task_id=here.index, rpc_layer="grpc"
     )
-    late = f"workers: a worker has gone while TensorFlow started, or its port is closed, within {START:g} s"
+    late = f"workers: TensorFlow did not start within {START:g} s, because a worker has gone or its port is closed"
     try:
         with ends_within(START, late):
             return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
@@ -119,7 +120,7 @@ def _cluster_strategy(here: Cluster, gpus: int, tell: Tell) -> tf.distribute.Str
 def _mirrored_devices(gpus: int, devices: int | None) -> list[str]:
     if gpus:
         if devices and devices > gpus:
-            raise ReskerasError(f"devices: {devices}, but this machine has {gpus} GPU{'s' * (gpus > 1)}")
+            raise ReskerasError(f"devices: {devices}, but this machine has {counted(gpus, 'GPU')}")
         return [f"/gpu:{index}" for index in range(devices or gpus)]
     if not devices or devices < 2:
         raise ReskerasError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 from reskeras.errors import ReskerasError
 from reskeras.plans.complexity import Cost
+from reskeras.printable import counted
 from reskeras.recipes.recipe import Recipe
 
 
@@ -73,8 +74,8 @@ class Refusals:
         """`12 candidates rejected: 10 max_params (such as ...), 2 invalid (such as ...)`; empty when there are none."""
         if not self.counts:
             return ""
-        parts = (f"{count} {kind} (such as: {self.reasons[kind]})" for kind, count in self.counts.most_common())
-        return f"{self.counts.total()} candidates rejected: {', '.join(parts)}"
+        parts = (f"{count:,} {kind} (such as: {self.reasons[kind]})" for kind, count in self.counts.most_common())
+        return f"{counted(self.counts.total(), 'candidate')} rejected: {', '.join(parts)}"
 
 
 def activation_bytes(cost: Cost, recipe: Recipe) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -84,7 +85,8 @@ def read_objective(texts: Sequence[str], default: str = "val_accuracy") -> Objec
     """Parse `NAME[:min|max[:WEIGHT]]` for each term; ReskerasError (status 2) for unknown names."""
     terms = tuple(map(_read_term, texts or [default]))
     if len({term.name for term in terms}) < len(terms):
-        raise ReskerasError(f"objective: {', '.join(texts)}: a figure is given twice")
+        [(name, _)] = Counter(term.name for term in terms).most_common(1)
+        raise ReskerasError(f"objective: {name} is given twice")
     return Objective(terms)
 
 

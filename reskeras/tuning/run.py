@@ -16,6 +16,7 @@ from reskeras.data.fingerprint import fingerprint
 from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.files import make_folder, only_writer
 from reskeras.launch.places import HOST
+from reskeras.printable import counted
 from reskeras.tuning.hypermodel import HyperModel
 from reskeras.tuning.hyperparameters import declare
 from reskeras.tuning.objective import Objective
@@ -110,7 +111,7 @@ def _search_for(
     oracle._set_project_dir(str(place), TRIALS_FOLDER)
     if mine in (None, CHIEF) and (folder / "oracle.json").exists():
         oracle.reload()
-        tell(f"tune: resuming after {len(oracle.end_order)} trials")
+        tell(f"tune: resuming after {counted(len(oracle.end_order), 'trial')}")
     tuner = partial(JobTuner, oracle, model, how.objective, folder, how.executions, how.tuner == "hyperband")
     if mine not in (None, CHIEF):
         with asking_chief(how.crew.patience):
@@ -155,8 +156,8 @@ def _conclude(search: Search, oracle: SteadyOracle, tell: Callable[[str], None])
     outcomes = search.outcomes()
     if unfinished := oracle.unfinished:
         tell(
-            f"tune: {len(unfinished)} trials were started but not finished: {', '.join(unfinished)}; the same command "
-            "resumes them"
+            f"tune: {counted(len(unfinished), 'trial')} started but not finished: {', '.join(unfinished)}; the same "
+            "command resumes"
         )
     if said := oracle.candidates.refusals.describe():
         tell(f"tune: {said}")
@@ -164,7 +165,7 @@ def _conclude(search: Search, oracle: SteadyOracle, tell: Callable[[str], None])
         raise failure("tune: no trial has finished")
     if not search.best_file.exists():
         raise failure(
-            f"tune: all {len(outcomes)} trials failed, such as trial {outcomes[0].trial}: {outcomes[0].reason}"
+            f"tune: every trial failed ({len(outcomes)}), such as trial {outcomes[0].trial}: {outcomes[0].reason}"
         )
 
 

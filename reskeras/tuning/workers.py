@@ -57,7 +57,7 @@ def role(environ: Mapping[str, str] = os.environ) -> str | None:
             f"tune: {missing[0]} is not set, but {known} is; a search on a cluster needs {ID}, {IP} and {PORT}"
         )
     if not environ[PORT].isdecimal():
-        raise ReskerasError(f"tune: {PORT}: {environ[PORT]!r} should be a number")
+        raise ReskerasError(f"tune: {PORT}: {environ[PORT]!r}: should be a number")
     return CHIEF if CHIEF in environ[ID] else environ[ID]
 
 

@@ -34,7 +34,7 @@ def test_figures_notes_and_warnings_are_printed(folder):
     assert "training 17 images" in lines
     assert "test 4 a fixed sample of about 20% of each class" in lines
     assert "cat 12 3" in lines and "dog 5 1" in lines
-    assert any(line.startswith("note: skipped 1 of 22 images that cannot be read") for line in lines)
+    assert any(line.startswith("note: skipped 1 of 22 images, which cannot be read") for line in lines)
     assert "warning: fewer than 10 training images of 1 class: dog" in lines
 
 
@@ -61,8 +61,8 @@ def test_a_sheet_is_drawn_at_the_size_asked_for(folder, tmp_path, shape):
         (["digit"], "did you mean digits"),
         (["digits", "--recipe", "quik"], "did you mean quick"),
         (["digits", "--sheet", "sheet.jpg"], "should end in .png"),
-        (["digits", "--sheet", "nowhere/sheet.png"], "be in an existing folder"),
-        (["digits", "--input-shape", "large"], "'large' should be height and width"),
+        (["digits", "--sheet", "nowhere/sheet.png"], "cannot be written: folder not found"),
+        (["digits", "--input-shape", "large"], "'large': should be height and width"),
         (["digits", "--input-shape", "0x10"], "should have a height and width between 1 and 2048 pixels"),
         (["folder:nowhere"], "folder not found: nowhere"),
     ],

@@ -156,19 +156,22 @@ class TestRefusals:
             (["show", "resnet-18", "--set", "shared=stage9"], ["'stage9' is not one of"]),
             (
                 ["show", "resnet-18", "--data", "folder:photos"],
-                ["'folder:photos' is not one of digits-boxes, digits-loc, voc:PATH, coco:PATH"],
+                [
+                    "folder:photos has images without boxes",
+                    "annotated images are digits-boxes, digits-loc, voc:PATH, coco:PATH",
+                ],
             ),
             (["train", "resnet-18"], ["missing option '--data'"]),
             (["train", "resnet-18", "--data", "voc:nowhere"], ["folder not found: nowhere"]),
             (["train", "resnet-18", "--data", "voc:x", "--epochs", "0"], ["epochs: 0"]),
             (["train", "resnet-18", "--data", "voc:x", "--recipe", "detektor"], ["did you mean detector?"]),
             (["train", "resnet-18", "--data", "voc:x", "--rate-factor", "stage1"], ["NAME=NUMBER"]),
-            (["train", "--from", "nowhere", "--data", "voc:x"], ["nowhere"]),
+            (["train", "--from", "nowhere", "--data", "voc:x"], ["run: folder not found: nowhere"]),
             (["evaluate", "nowhere"], ["folder not found: nowhere"]),
             (["evaluate", "nowhere", "--scales", "big"], ["scales: 'big'", "0.75,1,1.5"]),
             (["evaluate", "nowhere", "--curves", "curves.pdf"], [".png or .svg"]),
-            (["evaluate", "nowhere", "--pictures", "some.svg"], ["pictures: some.svg should end in .png"]),
-            (["evaluate", "nowhere", "--curves", "no-such-folder/curves.png"], ["be in an existing folder"]),
+            (["evaluate", "nowhere", "--pictures", "some.svg"], ["--pictures: some.svg: should end in .png"]),
+            (["evaluate", "nowhere", "--curves", "no-such-folder/curves.png"], ["cannot be written: folder not found"]),
             (["predict", "nowhere"], ["IMAGE..."]),
             (["export", "nowhere", "--tolerance", "serving"], ["NAME=NUMBER"]),
         ],
@@ -210,7 +213,7 @@ class TestRefusals:
         image = next((detector_files / "shapes" / "JPEGImages").iterdir())
         for words in (["evaluate", run], ["predict", run, image]):
             told = refused("detect", *words, "--with", tmp_path / "other")
-            assert f"with: {tmp_path / 'other'} detects other classes than {run}: it lacks square and adds star" in told
+            assert f"with: {tmp_path / 'other'} has different classes from {run}: it lacks square and adds star" in told
         url = ["--url", "http://localhost:1/v1/models/x", "x.png", "--with", run]
         assert "leave out --out, --score, --with" in refused("detect", "predict", *url)
         assert "to: 'coreml' is not one of serving" in refused("detect", "export", run, "--to", "coreml")

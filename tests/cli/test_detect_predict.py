@@ -36,7 +36,7 @@ def folder(detector_files, tmp_path_factory):
 def test_a_folder_of_images_and_videos(run, folder, tmp_path):
     told = invoke("detect", "predict", run, folder, "--out", tmp_path / "out", "--csv", tmp_path / "found.csv")
     assert told.exit_code == 0, told.output
-    assert "skipped 1 files of" in told.stderr and "that are not images or videos" in told.stderr
+    assert "skipped 1 file of" in told.stderr and "other than images or videos" in told.stderr
     assert f"{folder / 'deeper' / 'film.mov'}  4 frames of 48x64 pixels, 2.0 s, 2 per second" in told.stdout
     assert told.stdout.splitlines()[-2:] == [f"written    {tmp_path / 'out'}", f"written    {tmp_path / 'found.csv'}"]
     names = {path.name for path in (tmp_path / "out").iterdir()}

@@ -128,10 +128,10 @@ class TestShow:
     @pytest.mark.parametrize(
         ("flags", "told"),
         [
-            (["--batch", "b.png"], "--batch: draws images of --data; give a SOURCE, too"),
-            (["--recipe", "detector"], "--recipe: only for the picture of a batch; give --batch FILE.png, too"),
+            (["--batch", "b.png"], "--batch: draws images of --data; give --data SOURCE too"),
+            (["--recipe", "detector"], "--recipe: only for the picture of a batch; give --batch FILE.png too"),
             (["--batch", "b.png", "--data", "x", "--yaml"], "--batch: contradicts --yaml"),
-            (["--batch", "b.jpg", "--data", "x"], "--batch: b.jpg should end in .png and be in an existing folder"),
+            (["--batch", "b.jpg", "--data", "x"], "--batch: b.jpg: should end in .png"),
         ],
     )
     def test_flags_of_a_batch_that_lack_another_are_refused(self, flags, told):

@@ -9,6 +9,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+from docs.site.examples.commands import all_commands, problems
 from reskeras_cli.main import COMMANDS, commands
 from tests.promised import shortest
 
@@ -25,13 +26,15 @@ print("LOADED", [name for name in {HEAVY!r} if name in sys.modules])
 """
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_of_every_command_ends_with_an_example(name):
-    result = CliRunner().invoke(commands, [name, "--help"])
-    assert result.exit_code == 0, result.output
-    *_, heading, example = result.output.partition("Example")
-    assert heading
-    assert f"reskeras {name}" in example
+@pytest.mark.parametrize("context", all_commands(), ids=lambda context: context.command_path)
+def test_help_says_what_a_command_is_for_and_ends_with_examples_that_parse(context):
+    purpose, stop, _ = " ".join((context.command.help or "").split()).partition(".")
+    assert stop and purpose[:1].isupper() and len(purpose.split()) > 4
+    title, *examples = (context.command.epilog or "").replace("\b\n", "").splitlines()
+    assert title.startswith("Example") and title.endswith(":")
+    path = context.command_path.removesuffix(" survey")  # whose name may be left out
+    assert any(f"{path} " in f"{line} " for line in examples)
+    assert [problem for line in examples for problem in problems(line)] == []
 
 
 def test_the_groups_help_names_every_command_and_imports_none():

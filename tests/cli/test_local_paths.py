@@ -101,7 +101,7 @@ def test_python_calls_refuse_an_address(address, tmp_path, monkeypatch):
         "data_dir": lambda path: reskeras.train(network, data="cifar10", data_dir=path),
         "folder": lambda path: reskeras.train(network, data=f"folder:{path}"),
     }
-    said = "must hold no password or token|is not a kind of remote folder|URLs are not supported"
+    said = "must not contain a password or token|is not a kind of remote folder|URLs are not supported"
     for name, call in calls.items():
         for path in (address, Path(address)):
             if name == "folder" and isinstance(path, Path):

@@ -46,8 +46,10 @@ def refused(*arguments: str) -> str:
         (["diff"], ["'A'"]),
         (["schema", "recip"], ["'recip'", "did you mean recipe?"]),
         (["build"], ["depth: not set"]),
+        (["train", "--from", "nowhere", "--data", "digits"], ["run: folder not found: nowhere"]),
+        (["train", "--from", "resnet-50", "--data", "digits"], ["run: folder not found: resnet-50"]),
         (["build", "resnet-18", "--out", "/"], ["out: / already exists"]),
-        (["build", "resnet-18", "--plot", "net.bmp"], ["plot: net.bmp", ".png, .svg, .pdf"]),
+        (["build", "resnet-18", "--plot", "net.bmp"], ["plot: net.bmp", ".png, .svg or .pdf"]),
         (["build", "resnet-18", "--plot", "no-such-folder/net.png"], ["folder not found: no-such-folder"]),
     ],
 )
@@ -60,12 +62,12 @@ def test_a_wrong_request_is_refused_by_name(arguments, said):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("depth: !!python/object/apply:os.system ['ls']", ["not a safe YAML document", "line 1"]),
+        ("depth: !!python/object/apply:os.system ['ls']", ["not a valid YAML document", "line 1"]),
         ("[18, 34]", ["expected a mapping", "a list"]),
         ("depth: 50\nshortcutt: A", ["'shortcutt'", "did you mean shortcut?", "line 2"]),
         ("depth: 50\nshortcut: D", ["shortcut: 'D'", "A, B, C, none", "line 2"]),
         ("depth: true", ["depth: True"]),
-        ("depth: [50", ["not a safe YAML document"]),
+        ("depth: [50", ["not a valid YAML document"]),
     ],
 )
 def test_a_wrong_file_is_refused_with_its_line(tmp_path, text, said):
@@ -95,12 +97,17 @@ def test_ctrl_c_ends_with_130_and_one_line(monkeypatch):
     [
         ("class_weights:\n  cat: 2\n  3: 2", "class_weights: the name 3 should be text; put it in quotes"),
         ("class_weights: {no: 2}", "class_weights: the name False should be text; put it in quotes"),
+        ("lookahead: {}\nema: 0.9", "ema: lookahead averages the weights too; set only one of them"),
+        (
+            "optimizer: lamb\nmomentum: 0.9",
+            "momentum: is only for sgd; lamb has fields of its own, which are set under",
+        ),
+        ("sizes: []\nschedule: {drops: 1}", "schedule.drops: 1: should be a list"),
     ],
 )
-def test_a_name_that_yaml_reads_as_another_type_is_refused_with_its_line(tmp_path, text, said):
+def test_a_wrong_recipe_is_refused_with_the_field_and_its_line(tmp_path, text, said):
     path = tmp_path / "recipe.yaml"
     path.write_text(f"epochs: 1\nbatch_size: 8\nlearning_rate: 0.1\n{text}\n", encoding="utf-8")
     line = 3 + len(text.splitlines())
-    assert f"{said} (in {path}, line {line})" in refused(
-        "train", "--depth", "8", "--data", "digits", "--recipe", str(path)
-    )
+    message = refused("train", "--depth", "8", "--data", "digits", "--recipe", str(path))
+    assert f"reskeras: {said}" in message and f" (in {path}, line {line})" in message

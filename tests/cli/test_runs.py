@@ -69,7 +69,11 @@ def test_evaluate_and_export_agree(copied):
     assert [proof["kind"] for proof in exported] == ["tflite"]
     assert exported[0]["holds"]
     assert abs(exported[0]["accuracy"] - evaluated["top1"]) < 0.05
-    assert "agrees" in invoke("export", copied.path, "--to", "tflite", "--no-timing").stdout
+    shown = invoke("export", copied.path, "--to", "tflite", "--no-timing").stdout
+    assert "agrees" in shown
+    files = [line for line in shown.splitlines() if str(copied.path) in line]
+    assert [line.split()[0] for line in files] == ["tflite", "card"]
+    assert len({line.index(str(copied.path)) for line in files}) == 1, "paths stand one below the other"
 
 
 def test_evaluate_in_views_by_class_and_into_files(copied, tmp_path):
@@ -89,7 +93,7 @@ def test_evaluate_in_views_by_class_and_into_files(copied, tmp_path):
     [
         (["--views", 3], "views: 3 is not one of 1, 2, 6, 10"),
         (["--scales", "big"], "scales: 'big': should be numbers such as 224,256,384"),
-        (["--confusion", "matrix.gif"], "must end in one of .png, .svg, .csv"),
+        (["--confusion", "matrix.gif"], "should end in .png, .svg or .csv"),
         (["--save-recalibrated"], "there is nothing to save without recalibrate"),
     ],
 )

@@ -15,8 +15,8 @@ def test_classes_that_differ_are_told():
 @pytest.mark.parametrize(
     ("classes", "said"),
     [
-        (["b", "a"], "with: here has the classes of there in another order"),
-        (["a", "b", "z"], "with: here has other classes than there: it adds z"),
+        (["b", "a"], "with: here has the classes of there in a different order"),
+        (["a", "b", "z"], "with: here has different classes from there: it adds z"),
     ],
 )
 def test_only_the_same_classes_in_the_same_order_pass(classes, said):

@@ -46,8 +46,8 @@ def test_rows_keep_their_order_and_splits_have_the_words_that_folders_have(tmp_p
     assert names_of(source.train) == ["8.png", "7.png", "3.png", "1.png", "0.png"]
     assert names_of(source.validation) == ["6.png", "2.png"] and names_of(source.test) == ["5.png", "4.png"]
     assert source.classes == CLASSES and labels_of(source.train)[1].tolist() == [0, 1, 1, 1, 0]
-    assert (source.label, source.divided) == ("photos.csv", "the rows for test")
-    assert source.origins == {"train": "the rows for training", "validation": "the rows for validation"}
+    assert (source.label, source.divided) == ("photos.csv", "the test rows")
+    assert source.origins == {"train": "the training rows", "validation": "the validation rows"}
     image, label = source.train.example(tf.constant(1, tf.int64))
     assert image.shape == (7, 9, 3) and label == 1
 
@@ -122,7 +122,7 @@ def test_broken_images_are_skipped_and_named_as_in_folders(tmp_path):
     source = open_source(table(tmp_path, ["path,label", *rows]))
     assert source.train.count + source.test.count == 19
     assert any(
-        "skipped 1 of 20 images that cannot be read" in note and "3.png (is not an image" in note
+        "skipped 1 of 20 images, which cannot be read" in note and "3.png (is not an image" in note
         for note in source.notes
     )
 
@@ -149,9 +149,9 @@ def test_opened_for_testing_the_test_rows_are_tested_or_all_of_them(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        ([], "line 1: '' is no header; its first line names the columns path, label"),
+        ([], "line 1: '' is not a header; its first line names the columns path, label"),
         (["path,label"], "has no rows below its header"),
-        (["0.png,cat", "1.png,dog"], "line 1: '0.png,cat' is no header"),
+        (["0.png,cat", "1.png,dog"], "line 1: '0.png,cat' is not a header"),
         (["path;label", "0.png;cat"], "line 1: columns are separated by commas"),
         ([",path,label", "0,0.png,cat"], "line 1: column 1 has no name; leave out the index, as pandas' to_csv"),
         (
@@ -166,20 +166,20 @@ def test_opened_for_testing_the_test_rows_are_tested_or_all_of_them(tmp_path):
             ["path,label", "0.png,cat,test"],
             "line 2: has 3 cells, but the header has 2; a cell with a comma needs quotes",
         ),
-        (["path,label", "0.png,cat", "", ",dog"], "line 4: '' is no path of an image"),
-        (["path,label", "0.png,cat", "1.png,"], "line 3: the label of '1.png' is empty; in a column labels"),
+        (["path,label", "0.png,cat", "", ",dog"], "line 4: '' is not the path of an image"),
+        (["path,label", "0.png,cat", "1.png,"], "line 3: the label of '1.png' is empty; only in a column named labels"),
         (["path,label", '"0.png\n",cat', "1.png,"], "line 4: the label of '1.png' is empty"),
         (["path,label", "0.png,cat|"], "line 2: the label of '0.png' is empty"),
         (["path,label", '0.png,"cat\ndog"'], r"line 2: 'cat\ndog' is not a valid class name"),
         (["path,label", '0.png,"cat'], "line 2: unexpected end of data"),
-        (["path,label", "0.png,cat", "./0.png,dog"], "line 3: '0.png' is in line 2 too"),
+        (["path,label", "0.png,cat", "./0.png,dog"], "line 3: '0.png' is also in line 2"),
         (["path,label", "0.png,cat", "9.png,dog", "1.png,dog"], "line 3: '9.png' is missing, of 3 images"),
         (
             ["path,label", "0.png,cat", "9.png,dog", "8.png,dog"],
             "line 3: '9.png' is missing; so is one more, of 3 images",
         ),
         (["path,label", "s3://bucket/0.png,cat"], "line 2: 's3://bucket/0.png' is an address"),
-        (["path,label", "0\0.png,cat"], r"line 2: '0\x00.png' is no path"),
+        (["path,label", "0\0.png,cat"], r"line 2: '0\x00.png' is not the path"),
         (
             ["path,label,split", "0.png,cat,train", "1.png,dog,later"],
             "split: 'later' is not one of train, validation, test",
@@ -187,9 +187,9 @@ def test_opened_for_testing_the_test_rows_are_tested_or_all_of_them(tmp_path):
         (["path,label,split", "0.png,cat,train", "1.png,dog,"], "split: '' is not one of train, validation, test"),
         (
             ["path,label,split", "0.png,cat,train", "1.png,dog,train", "2.png,cow,test"],
-            "line 4: class 'cow' is for test, and in no row for training",
+            "line 4: class 'cow' is in a test row, but in no training row",
         ),
-        (["path,label,split", "0.png,cat,test", "1.png,dog,test"], "has no rows for training; all are for test"),
+        (["path,label,split", "0.png,cat,test", "1.png,dog,test"], "has no training rows; all are test rows"),
         (["path,label", "0.png,cat", "2.png,cat"], "has one class (cat)"),
         (["path,label", "0.png,cat", "1.png,dog"], "has one image per class; at least two are needed"),
         (["path,labels", "0.png,", "1.png,"], "has no labels"),
@@ -197,7 +197,7 @@ def test_opened_for_testing_the_test_rows_are_tested_or_all_of_them(tmp_path):
             ["path,label", "0.png,cat", "2.png,cat", "broken.png,dog"],
             "class dog of {} has no image that can be read; skipped 1 of 3",
         ),
-        (["path,label", "broken.png,dog"], "line 2: none of the images for training can be read"),
+        (["path,label", "broken.png,dog"], "line 2: none of the training images can be read"),
         (["path,label", "0.png," + "x" * 200_000], "line 2: field larger than field limit"),
     ],
 )

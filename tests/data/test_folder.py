@@ -117,7 +117,7 @@ def test_unreadable_images_are_named_skipped_and_counted(tmp_path):
     (tmp_path / "cat" / "empty.jpg").write_bytes(b"")
     source = open_source(f"folder:{tmp_path}")
     assert source.train.count + source.test.count == 10
-    [skipped] = [note for note in source.notes if "images that cannot be read" in note]
+    [skipped] = [note for note in source.notes if "which cannot be read" in note]
     assert "skipped 3 of 13" in skipped
     assert all(name in skipped for name in ("cut.jpg", "text.png", "empty.jpg"))
     for name, why in (("empty.jpg", "is empty"), ("cut.jpg", "is a broken JPEG"), ("text.png", "is not an image")):

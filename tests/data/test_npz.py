@@ -69,9 +69,9 @@ def test_a_survey_reads_it(saved):
 @pytest.mark.parametrize(
     ("arrays", "told"),
     [
-        ({"images": X, "labels": Y}, "arrays x_train and y_train are needed, or x and y; there are none of them"),
-        ({"x_train": X}, "x_train is there, but not y_train; give both, or neither"),
-        ({"x": X, "y": Y, "x_test": XT}, "x_test is there, but not y_test; give both, or neither"),
+        ({"images": X, "labels": Y}, "arrays x_train and y_train are needed, or x and y; there are none"),
+        ({"x_train": X}, "has x_train, but not y_train; give both, or neither"),
+        ({"x": X, "y": Y, "x_test": XT}, "has x_test, but not y_test; give both, or neither"),
         ({"x_train": X, "y_train": Y[:-1]}, "x_train has 30 images, but y_train has 29 labels"),
         ({"x_train": X, "y_train": Y, "x_test": XT, "y_test": YT + 1}, "y_test[6] is 3; y_train has 3 classes"),
         ({"x": X - 1.0, "y": Y}, "has a pixel -1"),

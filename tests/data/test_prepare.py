@@ -57,7 +57,7 @@ def test_a_set_that_may_be_mirrored_of_one_that_must_not_is_told(tmp_path, name,
     source = reskeras.source((np.zeros((4, 8, 8), np.uint8), [0, 1, 0, 1]), mirror=False)
     found = prepare_data(source, tmp_path, name=name)
     assert open_source(f"tfds:{name}", tmp_path).mirror is not kept
-    assert ["which the set cannot say" in note for note in found.notes] == ([] if kept else [True])
+    assert ["but the set has no field for that" in note for note in found.notes] == ([] if kept else [True])
 
 
 def test_large_images_are_resized_as_pillow_does_and_turned_as_they_are_shown(photos, tmp_path):
@@ -103,7 +103,7 @@ def test_arrays_become_pngs(tmp_path):
     [
         ({"size": 0}, "size: 0: should be at least 1 pixel"),
         ({"quality": 101}, "quality: 101: should be from 1 to 100"),
-        ({"name": "My set"}, "name: 'My set': should be small letters, digits and underscores"),
+        ({"name": "My set"}, "name: 'My set': should be lowercase letters, digits and underscores"),
         ({"name": "digits"}, "digits exists; remove it, or choose another --out or --name"),
     ],
 )

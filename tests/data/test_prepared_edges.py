@@ -182,7 +182,7 @@ def test_every_pass_names_the_record_that_cannot_be_read(spoiled, what):
 def test_data_warns_of_it(spoiled, split):
     folder, _ = spoiled
     warnings = survey(open_source(f"tfds:bad_{split}", folder)).warnings
-    assert any(f"cannot be read, and will stop a training: record 4 of split {split}" in each for each in warnings)
+    assert any(f"cannot be read, and will stop training: record 4 of split {split}" in each for each in warnings)
     assert not any("cannot be read" in each for each in survey(open_source("tfds:whole", folder)).warnings)
 
 

@@ -56,7 +56,7 @@ def test_a_test_image_that_is_a_training_image_is_found(tmp_path):
     found = survey(open_source(f"folder:{tmp_path}"))
     assert found.shared == 1
     assert found.warnings == (
-        "1 of 7 test images are also training images, byte for byte: accuracy on them is meaningless",
+        "1 of 7 test images is also a training image, byte for byte: accuracy on them is meaningless",
     )
 
 
@@ -86,6 +86,17 @@ def test_a_contact_sheet_is_drawn(tmp_path, fields):
         pixels = np.asarray(sheet.convert("RGB"))
     assert pixels.shape[0] > 300 and pixels.shape[1] > 800
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 1000
+
+
+def test_a_sheet_has_no_empty_lines_between_wide_images(tmp_path):
+    source = open_source(f"folder:{folder(tmp_path / 'images', {'cat': 4, 'dog': 4}, (80, 20))}")
+    contact_sheet(tmp_path / "sheet.png", source, recipe("quick"), 10, 40)
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        pixels = np.asarray(sheet.convert("L"))[:, sheet.width // 3 :]
+    empty = (pixels == 255).all(axis=1)
+    runs = np.split(empty, np.flatnonzero(np.diff(empty)) + 1)
+    images = [len(run) for run in runs if not run[0]][-2:]
+    assert max(len(run) for run in runs[1:-1] if run[0]) < min(images)
 
 
 def test_a_sheet_of_grey_images_refuses_lighting_as_training_would(tmp_path):

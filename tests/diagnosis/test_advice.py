@@ -72,7 +72,7 @@ def test_h200_s_kernels_are_compiled_by_the_driver():
     [line] = advised(with_gpus(H200, H200))
     assert line.startswith("warning: H200 (compute capability 9.0): the driver compiles TensorFlow's kernels from PTX")
     [old] = advised(with_gpus(H200, cuda=(12, 2)))
-    assert old.startswith("problem: ") and "a driver for CUDA 12.2 cannot; update the driver" in old
+    assert old.startswith("problem: ") and "a driver for CUDA 12.2 cannot do; update the driver" in old
 
 
 def test_blackwell_is_newer_than_the_build_s_cuda():

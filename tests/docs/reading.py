@@ -12,7 +12,7 @@ class Read(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.ids, self.links, self.loaded, self.texts, self.described = [], [], [], [], []
-        self.cell, self.rows = None, []
+        self.cell, self.rows, self.title, self.titled = None, [], "", False
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
@@ -28,6 +28,8 @@ class Read(HTMLParser):
         self.loaded += re.findall(r"url\(([^)]*)\)", given.get("style", "") or "")
         if tag == "img":
             self.described.append(given.get("alt", ""))
+        if tag == "title":
+            self.titled = not self.title  # pictures may have titles too
         if tag == "tr":
             self.rows.append([])
         if tag in ("td", "th"):
@@ -35,11 +37,15 @@ class Read(HTMLParser):
             self.cell = len(self.rows[-1]) - 1
 
     def handle_endtag(self, tag):
+        if tag == "title":
+            self.titled = False
         if tag in ("td", "th"):
             self.cell = None
 
     def handle_data(self, data):
         self.texts.append(data)
+        if self.titled:
+            self.title += data
         if self.cell is not None:
             self.rows[-1][self.cell] += data
 

@@ -68,6 +68,21 @@ def test_anchors_are_unique(pages):
         assert len(page.ids) == len(set(page.ids)), (name, [each for each in page.ids if page.ids.count(each) > 1])
 
 
+def test_titles_tell_pages_apart(pages):
+    titles = {name: re.sub(r"\s+", " ", page.title) for name, page in pages.items() if name != "404.html"}
+    assert titles["index.html"] == f"reskeras {reskeras.__version__}"
+    assert titles["commands/data.html"] == f"reskeras data - reskeras {reskeras.__version__}"
+    assert len(set(titles.values())) == len(titles)
+
+
+def test_every_picture_leads_to_itself(site, pages):
+    shown = {
+        (name, address) for name, page in pages.items() for address in page.loaded if address.endswith((".png", ".jpg"))
+    }
+    assert len(shown) > 30
+    assert [(name, address) for name, address in shown if address not in pages[name].links] == []
+
+
 def test_every_picture_is_described(pages):
     described = {path: [words for words in page.described if words != "logo"] for path, page in pages.items()}
     assert len(described["gallery.html"]) > 15

@@ -54,6 +54,23 @@ def test_every_command_has_a_page_with_all_options_of_its_help(site):
         assert f"reskeras {' '.join(words)}" in page.text
 
 
+def test_the_bounds_and_the_default_of_an_option_are_sentences(site):
+    rows = {row[0]: row[1] for row in read(site / "commands/launch.html").rows if len(row) == 2}
+    assert rows["--port P"] == "Use the first free ports from P on. 1 to 65,535. Default: any free ones."
+    assert rows["--restarts R"].endswith("At least 0. Default: 3.")
+    rows = {row[0]: row[1] for row in read(site / "commands/localise-predict.html").rows if len(row) == 2}
+    assert rows["--timeout SECONDS"].endswith("Above 0. Default: 30.0.")
+    assert rows["--top K"].endswith("1 to 1,000. Default: 1.")
+    for path in (site / "commands").glob("*.html"):
+        assert not [row for row in read(path).rows if re.search(r"<=|>=|default: |RANGE", " ".join(row))], path
+
+
+def test_an_argument_that_is_a_choice_is_told_by_its_values(site):
+    assert ["network or inception or detector or localiser", "one or none"] in [
+        [" or ".join(row[0].split(" or ")[:4]), row[1]] for row in read(site / "commands/schema.html").rows if row[1:]
+    ]
+
+
 def test_a_page_has_the_examples_of_the_help(site):
     shown = read(site / "commands/export.html").text
     examples = re.findall(r"^    (reskeras .*)$", help_of("export"), flags=re.MULTILINE)
@@ -147,6 +164,18 @@ def test_published_figures_are_in_the_page_of_suites(site, name):
             if each[0] == row.row
         ]
         assert any(each == pytest.approx(figures, rel=1e-3) for each in shown), row.row
+
+
+def test_a_table_of_suites_or_spaces_has_no_empty_column(site):
+    for name in ("suites", "spaces"):
+        tables, head = [], None
+        for row in read(site / f"reference/{name}.html").rows:
+            if row[0] in ("row", "parameter", "suite"):
+                tables.append(head := [row])
+            else:
+                head.append(row)
+        assert len(tables) > 5
+        assert all(any(column[1:]) for each in tables for column in zip(*each, strict=True)), name
 
 
 def test_every_public_name_is_described_with_the_words_of_its_docstring(site):

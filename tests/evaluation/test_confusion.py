@@ -69,7 +69,7 @@ def test_the_matrix_is_written_as_csv_and_drawn(result, tmp_path):
     assert min(Image.open(tmp_path / "confusion.png").size) > 500
     save_confusion(result, tmp_path / "confusion.svg")
     assert "<svg" in (tmp_path / "confusion.svg").read_text()
-    with pytest.raises(ReskerasError, match=r"must end in one of \.png, \.svg, \.csv"):
+    with pytest.raises(ReskerasError, match=r"should end in \.png, \.svg or \.csv"):
         save_confusion(result, tmp_path / "confusion.gif")
 
 

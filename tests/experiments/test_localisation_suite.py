@@ -87,7 +87,7 @@ def test_the_time_of_a_refiner_follows_from_that_of_its_localiser(tmp_path):
 
 
 def test_what_a_scale_says_of_no_training_beside_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="trainings begin with a classifier, one of those beside"):
+    with pytest.raises(ValueError, match="start: should be classifier, and among those in beside"):
         ScaleSpec.model_validate({"start": "classifier"})
     file = tmp_path / "mine.yaml"
     file.write_text(
@@ -105,9 +105,7 @@ rows: [{{row: one, network: cifar-resnet-20, scales: {{smoke: {{evaluation: {{be
         "description: Mine\ntask: localisation\nimages: 10\nscales:\n"
         + "".join(f"  {name}: {scale}\n" for name in ("paper", "short", "smoke"))
     )
-    with pytest.raises(
-        ReskerasError, match=r"row one, scale smoke: evaluation\.beside: beside says nothing of a refiner"
-    ):
+    with pytest.raises(ReskerasError, match=r"row one, scale smoke: evaluation\.beside: refiner is not in beside"):
         rows_of(read_suite(file), "smoke")
     file.write_text(file.read_text().replace("beside: [refiner]", "dense: [4]"))
     with pytest.raises(ReskerasError, match="dense: 4: should be between 8 and 4096 pixels"):

@@ -72,7 +72,7 @@ def test_another_suite_takes_the_same_runs_and_the_table_shows_both_numbers(done
     assert "preprocessing" not in shown.stderr
     assert "1 already done" in shown.stdout
     assert "test error, paper" in shown.stdout
-    assert "8.75 %" in shown.stdout
+    assert "8.75%" in shown.stdout
     assert "Differences from the paper: digits instead of cifar10" in shown.stdout
 
 
@@ -239,7 +239,8 @@ def test_the_cost_of_all_is_counted_once_and_what_is_done_is_left_out(small, tmp
         busy.setattr(module, "training_rate", lambda job, replicas: time.sleep(0.5) or 100.0)
         busy.setattr(module, "used_seconds", lambda: 2 * time.monotonic() + sum(os.times()[:4]))
         assert cost(ready, tmp_path, replicas=opened_replicas([], 1), tell=asked.append).seconds > 0
-    assert asked[1] == "other work used 2.0 cores meanwhile, so that the time of plain is too long"
+    assert asked[1] == "other work used 2.0 cores meanwhile, so the time measured for plain is too long"
+    assert asked[::2] == [f"measuring a step of {row}" for row in ("plain", "resnet", "preact")]  # not for each seed
     assert cost(ready, tmp_path).seconds is None  # not kept
     monkeypatch.setattr(module, "used_seconds", lambda: sum(os.times()[:4]))
     asked = []
@@ -260,11 +261,11 @@ def test_the_cost_of_all_is_counted_once_and_what_is_done_is_left_out(small, tmp
     ("words", "why"),
     [
         (("all", "--scale", "budget", "--only", "soon"), "only: 'soon' is not one of must, should, may"),
-        (("all", "--scale", "smoke", "--only", "must"), "only: rows have turns at the scale budget alone"),
-        (("all", "--rows", "plain-20"), "rows: goes with one suite, not with all"),
-        (("all", "--seeds", "2"), "seeds: goes with one suite, not with all"),
-        (("all", "--data", "digits"), "data: goes with one suite, not with all"),
-        (("v1-figure-6", "--only", "must"), "only: goes with all; of one suite choose --rows"),
+        (("all", "--scale", "smoke", "--only", "must"), "only: rows have turns only at the scale budget"),
+        (("all", "--rows", "plain-20"), "--rows: only for one suite, not for all"),
+        (("all", "--seeds", "2"), "--seeds: only for one suite, not for all"),
+        (("all", "--data", "digits"), "--data: only for one suite, not for all"),
+        (("v1-figure-6", "--only", "must"), "--only: only for all; choose the rows of one suite with --rows"),
         (("v1-table-4", "--scale", "budget"), "scale: no row of this suite is run at the scale budget"),
     ],
 )

@@ -72,9 +72,9 @@ def test_its_report_prints_the_table_and_the_verdicts_and_writes_the_page(writte
     (tmp_path / "kept" / "report.html").unlink()
     shown = ask("report", tmp_path / "kept")
     assert shown.exit_code == 0, shown.output
-    assert "8.75 %" in shown.stdout and "Residual nets respond less." in shown.stdout
+    assert "8.75%" in shown.stdout and "Residual nets respond less." in shown.stdout
     page = (tmp_path / "kept" / "report.html").read_text()
-    assert page.index("Residual nets respond less.") < page.index("8.75 %")  # the finding first
+    assert page.index("Residual nets respond less.") < page.index("8.75%")  # the finding first
     told = json.loads(ask("report", tmp_path / "kept", "--json").stdout)
     assert told["findings"][0]["says"] == "Residual nets respond less."
 

@@ -86,7 +86,7 @@ def test_the_command_prints_them(tmp_path):
         ({"seeds": "3"}, "seeds: '3': should be 1 to 1,000"),
         ({"seeds": 1.5}, "seeds: 1.5: should be"),
         ({"seeds": 0}, "seeds: 0: should be 1 to 1,000"),
-        ({"seeds": 3, "seed": 2**31 - 2}, "seeds: 3 from seed 2147483646 on end with 2147483648"),
+        ({"seeds": 3, "seed": 2**31 - 2}, "seeds: 3 from 2147483646 on would end with 2,147,483,648"),
         ({"seeds": 2, "data": "digit"}, "did you mean digits"),
         ({"seeds": 2, "epochs": 0}, "epochs: 0"),
         ({"seeds": 2, "devices": 0}, "devices: 0"),

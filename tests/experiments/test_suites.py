@@ -97,7 +97,7 @@ def test_the_budget_is_the_rows_that_have_one_and_ours_are_nowhere_else():
     assert all(row.spec.sparse()["depth"] == int(row.name[-3:]) for row in rows_of(suite, "budget"))  # never relabelled
     with pytest.raises(ReskerasError, match="no row of this suite is run at the scale budget"):
         rows_of(read_suite("v1-table-4"), "budget")
-    with pytest.raises(ReskerasError, match="'bn after add 110' is not one of"):
+    with pytest.raises(ReskerasError, match="'bn after add 110' is not run at the scale budget; use original 110"):
         rows_of(suite, "budget", ["bn after add 110"])
 
 
@@ -151,7 +151,7 @@ def test_a_bottleneck_costs_what_two_3x3_layers_cost():
 def test_rows_that_differ_in_nothing_but_their_label_are_refused(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text(MINE % "")
-    with pytest.raises(ReskerasError, match="'two' differs from 'one' only in its label"):
+    with pytest.raises(ReskerasError, match="'two' differs from 'one' only in its name"):
         rows_of(read_suite(file), "paper")
     file.write_text(MINE % ", shortcut: B")
     assert [row.name for row in rows_of(read_suite(file), "paper")] == ["one", "two"]
@@ -161,7 +161,7 @@ def test_networks_that_a_scale_makes_one_are_refused_there_but_in_smoke(tmp_path
     file = tmp_path / "mine.yaml"
     file.write_text((MINE % "").replace("depth: 20", "depth: 32") + "scales: {short: {network: {depth: 20}}}\n")
     assert len(rows_of(read_suite(file), "paper")) == len(rows_of(read_suite(file), "smoke")) == 2
-    with pytest.raises(ReskerasError, match="only in its label"):
+    with pytest.raises(ReskerasError, match="only in its name"):
         rows_of(read_suite(file), "short")
 
 
@@ -221,7 +221,7 @@ def test_images_held_out_as_the_paper_does_are_no_difference(images, said):
         ("title: x\n", "source: required, but not set"),
         (MINE % "" + "findings: [{less: one, more: three, by: test_error, says: x}]\n", "'three' is not a row"),
         (MINE % "" + "findings: [{less: one, more: two, by: gap, says: x}]\n", "'gap' is not one of the measures"),
-        ((MINE % "").replace("row: two", "row: one"), "row 'one' appears twice"),
+        ((MINE % "").replace("row: two", "row: one"), "rows: 'one' appears twice"),
         ((MINE % "").replace("protocol: cifar\n", ""), "test_error needs a protocol"),
         (
             (MINE % "").replace("measures: [test_error]", "measures: [luck]"),
@@ -246,7 +246,7 @@ def test_unknown_rows_and_suites_are_refused_with_the_nearest():
 
 def test_a_protocol_says_what_to_do_at_every_scale(tmp_path):
     (tmp_path / "mine.yaml").write_text("description: x\nimages: 5\nscales: {paper: {data: digits, recipe: quick}}\n")
-    with pytest.raises(ReskerasError, match=r"scales\.short needs data and recipe"):
+    with pytest.raises(ReskerasError, match=r"scales\.short: needs data and recipe"):
         read_protocol(tmp_path / "mine.yaml")
 
 

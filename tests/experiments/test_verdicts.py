@@ -98,7 +98,7 @@ def test_the_deviation_is_that_of_the_two_rows_or_of_the_table_where_one_has_a_s
 
 def test_it_is_told_what_the_deviation_is_known_from():
     assert (
-        "twice its standard error being 0.45 points (assuming that seeds vary by 0.16 points)"
+        "where twice its standard error is 0.45 points (assuming that seeds vary by 0.16 points)"
         in verdict(a=[5.0], b=[6.0]).why
     )
     assert "(2 degrees of freedom)" in verdict(a=[4.0, 6.0], b=[6.0, 8.0]).why
@@ -107,7 +107,7 @@ def test_it_is_told_what_the_deviation_is_known_from():
 
 def test_the_page_says_how_weak_the_rule_is():
     assert [round(10 * 2 * t.sf(2, freedom)) for freedom in (1, 2)] == [3, 2]
-    assert "three times in ten, with two twice in ten" in VERDICTS
+    assert "three times in ten with one degree of freedom, and twice in ten with two" in VERDICTS
 
 
 def test_a_measure_without_a_known_deviation_is_undecided_until_a_row_has_two_seeds():
@@ -122,10 +122,10 @@ def test_counts_do_not_vary():
 
 
 def test_a_single_seed_says_that_networks_differ_not_architectures():
-    assert "these networks differ" in verdict(a=[5.0], b=[6.0]).why
-    assert "these networks differ" in verdict(a=[5.0, 5.1], b=[6.0]).why
-    assert "these networks differ" not in verdict(a=[5.0, 5.1], b=[6.0, 6.1]).why
-    assert "these networks differ" not in verdict(a=[5.0], b=[5.1]).why
+    assert "the networks differ" in verdict(a=[5.0], b=[6.0]).why
+    assert "the networks differ" in verdict(a=[5.0, 5.1], b=[6.0]).why
+    assert "the networks differ" not in verdict(a=[5.0, 5.1], b=[6.0, 6.1]).why
+    assert "the networks differ" not in verdict(a=[5.0], b=[5.1]).why
 
 
 def test_an_error_needs_the_images_to_differ_as_well():
@@ -139,7 +139,7 @@ def test_an_error_needs_the_images_to_differ_as_well():
     told = verdict("test_error", noisy, a=[20.0], b=[21.0])
     assert told.word == "undecided" and "McNemar's test: p = 0.122" in told.why
     without = verdict("test_error", None, a=[5.0], b=[6.0])
-    assert without.word == "undecided" and "because it was not kept which images they had right" in without.why
+    assert without.word == "undecided" and "because which images they got right was not recorded" in without.why
     other = {"a": [images((0, 500))], "b": [images((0, 600), labels=1)]}
     elsewhere = verdict("test_error", other, a=[5.0], b=[6.0])
     assert elsewhere.word == "undecided" and "because they were not tested on the same images" in elsewhere.why

@@ -70,6 +70,7 @@ def test_what_a_program_needs_stands_beside_the_file(made):
         # to normalise is said once, of what is inside
         assert "subtract" in facts["inside"][0]
         assert "Do not normalise" in facts["use"]
+        assert facts["use"].startswith("rotate the image as its EXIF tag says; ")
         assert not {"mean", "std", "preparation"} & facts.keys()
 
 

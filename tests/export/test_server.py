@@ -11,6 +11,7 @@ from PIL import Image
 import reskeras
 from reskeras.client import Client
 from reskeras.export import server
+from reskeras.runs import RunFolder
 from reskeras_cli.main import commands
 from tests.export.stub import Stub
 
@@ -155,3 +156,10 @@ def test_serve_prints_the_commands_and_refuses_what_is_not_exported(saved, train
     refused = CliRunner().invoke(commands, ["serve", str(trained.path)])
     assert refused.exit_code == 2
     assert "has no SavedModel; make one with: reskeras export" in refused.stderr
+
+
+def test_a_run_that_was_only_built_is_not_told_to_export(tmp_path):
+    (tmp_path / "network.yaml").write_text("depth: 20\n")
+    with pytest.raises(reskeras.ReskerasError, match="has no SavedModel: it was built, not trained") as refused:
+        server.exported(RunFolder(tmp_path))
+    assert "export" not in str(refused.value)

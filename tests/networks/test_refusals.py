@@ -54,7 +54,7 @@ FILES = {
     "unknown skip": ("depth: 20\nskip: sideways\n", 2, ["skip: 'sideways'", SKIPS]),
     "skip on a plain net": ("depth: 20\nshortcut: none\nskip: dropout\n", 3, ["skip: 'dropout'", "'none'", "A or B"]),
     "skip with C": ("depth: 20\nshortcut: C\nskip: scale\n", 3, ["skip: 'scale'", "'C'", "A or B"]),
-    "conv1x1 with A": ("depth: 20\nshortcut: A\nskip: conv1x1\n", 3, ["skip: conv1x1", "'A'", "set one"]),
+    "conv1x1 with A": ("depth: 20\nshortcut: A\nskip: conv1x1\n", 3, ["skip: conv1x1", "'A'", "set only one of them"]),
     "conv1x1 with B in a stage": (STAGED + "- {units: 1, shortcut: B, skip: conv1x1}\n", 3, ["stages.0.skip", "'B'"]),
     "a stem without activation or pool": (
         "depth: 20\nstem: {convs: [{width: 16}], activated: false}\n",
@@ -81,7 +81,11 @@ FILES = {
         4,
         ["stages.1.order: 'original'", "'full_preact'", "relu_preact or full_preact"],
     ),
-    "depth against stages": ("depth: 20\nfamily: cifar\nstages: [2, 2, 2]\n", 1, ["depth: 20", "14", "set one"]),
+    "depth against stages": (
+        "depth: 20\nfamily: cifar\nstages: [2, 2, 2]\n",
+        1,
+        ["depth: 20", "14", "set only one of them"],
+    ),
     "a stage too many": ("family: cifar\nstages: [1, 1, 1, 1]\n", 2, ["stages.3.width", "3 stages", "width: 128"]),
     "no family": ("stages: [1]\n", None, ["family: not set", "stem", "imagenet or cifar"]),
     "nothing said": ("classes: 3\n", None, ["depth: not set", "stages", "name"]),
@@ -96,7 +100,7 @@ FILES = {
     "unknown order": ("depth: 20\norder: full-preact\n", 2, ["'full-preact'", "did you mean full_preact?"]),
     "a name for a file": ("depth: 20\nname: ../net\n", 2, ["name: '../net'"]),
     "vgg without classes": ("name: vgg-19\nclasses: 0\n", 2, ["classes: 0"]),
-    "vgg with a stage more": ("name: vgg-19\nwidths: [8, 8]\n", None, ["widths", "2", "5"]),
+    "vgg with a stage more": ("name: vgg-19\nwidths: [8, 8]\n", 2, ["widths", "2", "5"]),
 }
 # text or bytes that is no document of fields, and what is said of it
 DOCUMENTS = {
@@ -123,7 +127,7 @@ DOCUMENTS = {
     "no such date": ("depth: 20\nname: 2001-13-45\n", ["month"]),
     "key of a list": ("[depth]: 20\n", ["line 1"]),
     "number for a key": ("1: 2\n", ["1"]),
-    "huge": ("depth: 20 #" + "x" * (1 << 20), ["more than 262144"]),
+    "huge": ("depth: 20 #" + "x" * (1 << 20), ["more than 262,144"]),
     "binary": (b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe", ["not UTF-8 text"]),
     "null bytes": (b"depth: 20\x00\n", ["unacceptable character"]),
 }

@@ -235,7 +235,7 @@ def test_the_epsilon_is_asked_for_where_it_is_unknown(tmp_path):
     path = saved(state(), tmp_path)
     told = refused("port", path, "--out", tmp_path / "run")
     assert "batch-norm-epsilon:" in told and "0 for COCO_V1 of fasterrcnn_resnet50_fpn" in told
-    for value, words in (("-1", "-1 is out of range; use a number from 0"), ("nan", "nan is out of range")):
+    for value, words in (("-1", "-1: should be at least 0 and less than 1"), ("nan", "nan: should be")):
         assert words in refused("port", path, "--batch-norm-epsilon", value, "--out", tmp_path / "run")
     assert recognise(of_state_dict(state(2), "net")).spec.backbone.decided().bn.epsilon == 1e-5
 

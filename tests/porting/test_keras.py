@@ -10,6 +10,7 @@ from reskeras.data.decode import WHOLE
 from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read
 from reskeras.networks.diff import difference
+from reskeras.porting.back import application_of
 from reskeras.porting.foreign_model import of_keras
 from reskeras.porting.layouts import APPLICATIONS
 from tests.graph.by_hand import distance
@@ -170,6 +171,21 @@ def test_our_own_network_as_keras_weights(tmp_path):
     assert agrees(run, again, "ResNet50", 64)
 
 
+@pytest.mark.parametrize("depth", [18, 34, 20])
+def test_a_network_that_keras_applications_lacks_is_refused_by_its_depth(depth):
+    spec = reskeras.network(depth=depth, family="cifar" if depth == 20 else "imagenet")
+    with pytest.raises(
+        ReskerasError, match=f"^to: .* no residual network of {depth} layers, only ResNet50, "
+    ) as refusal:
+        application_of(spec)
+    assert refusal.value.status == 2 and "did you mean" not in str(refusal.value)
+
+
+def test_networks_of_keras_applications_are_found_by_depth_and_order():
+    assert application_of(reskeras.network(depth=101, order="full_preact")) == ("ResNet101V2", "tf")
+    assert application_of(reskeras.network(depth=50)) == ("ResNet50", "caffe")
+
+
 @pytest.mark.parametrize(
     ("source", "options", "message", "status"),
     [
@@ -204,8 +220,10 @@ def test_a_keras_model_of_another_space_is_refused_with_what_it_has(tmp_path):
 
 def test_wrong_names_of_classes_and_pixels(network, tmp_path):
     (tmp_path / "names.txt").write_text("ant\n")
-    with pytest.raises(ReskerasError, match="1 lines, but the network has 4"):
+    with pytest.raises(ReskerasError, match="1 line, but the network has 4"):
         reskeras.port(network, classes=tmp_path / "names.txt", out=tmp_path / "run")
+    with pytest.raises(ReskerasError, match=r"^classes: file not found: \S+none\.txt$"):
+        reskeras.port(network, classes=tmp_path / "none.txt", out=tmp_path / "run")
     with pytest.raises(ReskerasError, match="'bgr' is not one of caffe, tf, torch"):
         reskeras.port(network, normalise="bgr", out=tmp_path / "run")
     with pytest.raises(ReskerasError, match="out:"):

@@ -328,5 +328,5 @@ def test_a_built_run_becomes_a_whole_one(tmp_path):
     images = np.random.default_rng(0).uniform(-1, 1, (2, 16, 16, 3)).astype(np.float32)
     np.testing.assert_array_equal(run.model()(images), reskeras.load(tmp_path / "built")(images))
     assert run.preprocessing().kind == "scale"
-    with pytest.raises(ReskerasError, match="is a run that does not need to be ported"):
+    with pytest.raises(ReskerasError, match="is a complete run already"):
         reskeras.port(tmp_path / "run", out=tmp_path / "again")

@@ -19,6 +19,10 @@ def labels_of(axes):
     return [label.get_text() for label in axes.findobj(EndLabel)]
 
 
+def key_of(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
 def responding(name, *sizes):
     return replace(
         analysed(name, len(sizes)),
@@ -59,7 +63,7 @@ def test_labels_say_what_is_compared():
     )
     found = draw_analyses({"one": analysis})
     assert [labels_of(axes) for axes in found["responses"].axes] == [["one"], ["one (mean 2.00)"]]
-    assert labels_of(found["lesions"].axes[0]) == ["one\n(median 30 %)"]
+    assert labels_of(found["lesions"].axes[0]) == ["one (median 30%)"]
     assert labels_of(found["signal"].axes[1]) == [f"one ({analysis.depth:.1f} layers)"]
 
 
@@ -96,7 +100,7 @@ class TestBands:
         heights = band.get_paths()[0].vertices[:, 1]
         assert heights.max() == pytest.approx(means[0] * np.exp(np.std(np.log([2, 4]), ddof=1)))
         assert heights.min() == pytest.approx(means[1] / np.exp(np.std(np.log([3, 1]), ddof=1)))
-        assert [text.get_text() for text in found["responses"].legends[0].get_texts()] == ["± standard deviation"]
+        assert key_of(found["responses"]) == ["× or ÷ geometric standard deviation"]  # as the band is
         assert labels_of(inorder) == ["net"]
 
     def test_on_a_logarithmic_axis_they_are_those_of_logarithms(self):
@@ -120,6 +124,9 @@ class TestBands:
         assert removed.lines[0].get_ydata().tolist() == pytest.approx([60, 60])
         assert removed.lines[1].get_ydata()[0] == pytest.approx(30)
         assert len(removed.collections) == 1
+        heights = removed.collections[0].get_paths()[0].vertices[:, 1]
+        assert heights.max() - 60 == pytest.approx(60 - heights.min()) == pytest.approx(np.std([50, 70], ddof=1))
+        assert key_of(removed.figure)[-1] == "± standard deviation"
 
     def test_without_bands_each_is_a_line(self):
         found = draw_analyses(dict.fromkeys(SEEDS, analysed("net")), SEEDS)

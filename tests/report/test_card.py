@@ -292,6 +292,20 @@ def test_commands_keep_a_readme_of_yours_and_say_so(copied):
     assert again.exit_code == 0 and "kept" in again.stdout and "Use it for letters." in beside.read_text()
 
 
+def test_python_tells_of_each_card_that_is_kept(copied):
+    notes, beside = [], copied.folder.export_folder / "README.md"
+    (copied.path / "README.md").write_text("# mine\n")
+    reskeras.write_report(copied, tell=notes.append)
+    kept = "is kept: it was written or edited by someone; move it away for a new one"
+    assert notes == [f"{copied.path / 'README.md'} {kept}"]
+    copied.export("tflite", timing=False)
+    beside.write_text("# mine too\n")
+    notes.clear()
+    copied.export("tflite", timing=False, tell=notes.append)
+    assert notes == ["tflite", f"{copied.path / 'README.md'} {kept}", f"{beside} {kept}"]
+    assert beside.read_text() == "# mine too\n"
+
+
 @pytest.mark.slow
 def test_an_export_has_no_figures_that_are_of_another_model(copied, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # cards need nothing of it

@@ -68,7 +68,7 @@ def test_a_curve_is_labelled_at_its_end_in_its_colour_with_the_last_test_error()
     for label, net, end, line in zip(
         labels_of(figure), NETS, (17.0, 42.0, 14.7, 12.9), figure.axes[0].lines[1::2], strict=True
     ):
-        assert label.get_text() == f"{net} {end:.1f} %"
+        assert label.get_text() == f"{net} {end:.1f}%"
         assert label.get_color() == line.get_color()
         assert label.xy == pytest.approx((14, end))
     assert not any(axes.get_legend() for axes in figure.axes) and len(figure.legends) == 1
@@ -76,13 +76,13 @@ def test_a_curve_is_labelled_at_its_end_in_its_colour_with_the_last_test_error()
 
 def test_a_run_without_test_images_is_labelled_with_its_training_error():
     [label] = labels_of(draw_curves({"run": [{"epoch": 1, "accuracy": 0.5}, {"epoch": 2, "accuracy": 0.75}]}))
-    assert label.get_text() == "run 25.0 %"
+    assert label.get_text() == "run 25.0%"
 
 
 @pytest.mark.parametrize("broken", [[], [{"epoch": 1, "accuracy": None}]])
 def test_a_run_without_any_error_keeps_its_label(broken):
     labels = labels_of(draw_curves({"run": rows(2), "broken": broken}))
-    assert [label.get_text() for label in labels] == ["run 48.0 %", "broken"]
+    assert [label.get_text() for label in labels] == ["run 48.0%", "broken"]
 
 
 @pytest.mark.parametrize("ends", [(17.0, 42.0, 14.7, 12.9), (10.0,) * 4, (0.0, 0.1, 0.2, 0.0), (80.0,) * 4])
@@ -171,7 +171,7 @@ class TestPublished:
 
     def test_the_alternative_text_has_them(self):
         plot = curves_of(by_net(), {}, published={"resnet-20": 8.75, "plain-20": "fail"})
-        assert plot.image.alt.endswith("Published, by another protocol: resnet-20 8.75 %.")
+        assert plot.image.alt.endswith("Published, by another protocol: resnet-20 8.75%.")
 
 
 class TestPanels:
@@ -182,10 +182,10 @@ class TestPanels:
         assert plain.get_ylim() == residual.get_ylim() and plain.get_ylim()[0] == 0 and plain.get_ylim()[1] > 95
         assert plain.get_xlim() == residual.get_xlim()
         assert [text.get_text() for text in labels_of(figure)] == [
-            "20 layers\n17.0 %",
-            "56 layers\n42.0 %",
-            "20 layers\n14.7 %",
-            "56 layers\n12.9 %",
+            "20 layers\n17.0%",
+            "56 layers\n42.0%",
+            "20 layers\n14.7%",
+            "56 layers\n12.9%",
         ]
         colours = [[line.get_color() for line in curves_in(axes)[1::2]] for axes in figure.axes]
         assert colours == [list(COLOURS[:2])] * 2

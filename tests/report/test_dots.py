@@ -39,5 +39,5 @@ def test_colours_are_those_of_the_curves(panels):
 
 def test_it_is_told_in_words():
     assert dots_in_words([TEST]) == (
-        "A dot for each seed of each row. Test error: plain-20 17.50 %, resnet-20 14.50 %. Published: resnet-56 6.97 %."
+        "A dot for each seed of each row. Test error: plain-20 17.50%, resnet-20 14.50%. Published: resnet-56 6.97%."
     )

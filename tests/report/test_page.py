@@ -59,6 +59,13 @@ def test_a_page_of_one_run_has_everything(pages, trained):
     assert trained.folder.provenance()["versions"]["tensorflow"] in text
 
 
+def test_a_run_whose_log_lacks_a_measure_has_a_page(trained, tmp_path):
+    run = reskeras.Run(shutil.copytree(trained.path, tmp_path / "run"))
+    log = run.path / "metrics.jsonl"
+    log.write_text(log.read_text().replace('"accuracy"', '"other"'))
+    assert ">Summary</h2>" in reskeras.write_report(run).read_text(encoding="utf-8")
+
+
 def test_two_runs_are_in_one_plot_and_told_apart(pages):
     text = pages["two"].read_text(encoding="utf-8")
     assert text.count(">Training and test error</h2>") == 1
@@ -256,7 +263,7 @@ def test_focus_is_seen(opened):
 
 def test_on_paper_nothing_is_cut_off_and_all_is_dark_on_white(pages, chromium, tmp_path):
     columns = [f"heading number {place}" for place in range(13)]
-    row = ["a_name_without_spaces" * 3, *["12.34 % ± 0.56 %"] * 11, "a sentence " * 20]
+    row = ["a_name_without_spaces" * 3, *["12.34% ± 0.56%"] * 11, "a sentence " * 20]
     wide = write_page(
         Page("wide", "", [Table("t", columns, [row], "caption", sentences=columns[-1:])]), tmp_path / "wide.html"
     )

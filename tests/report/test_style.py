@@ -14,7 +14,7 @@ from reskeras.report.confusion import HITS, MISTAKES, PALEST_OF_HITS
 from reskeras.report.curves import draw_curves, draw_losses
 from reskeras.report.figures import Figure
 from reskeras.report.plots import curves_of, networks_by_plan
-from reskeras.report.sections import LARGE, plot
+from reskeras.report.sections import LARGE, drawing, plot
 from reskeras.report.styles import BRIGHT, COLOURS, HATCHES, MARKERS, bar_style, line_styles
 from reskeras.tasks.detection.gains_plot import draw_gains
 from reskeras.tasks.detection.model import LOSSES
@@ -213,6 +213,16 @@ def test_a_figure_that_is_wider_is_large_on_the_page():
     figure.subplots()
     wide = plot("t", figure, "a plot")
     assert wide.large and wide.width == 12 * 96
+
+
+def test_a_diagram_is_large_sooner_as_its_texts_are_smaller():
+    def saved(path):
+        figure = Figure(6, 2)
+        figure.subplots()
+        figure.savefig(path)
+        return path
+
+    assert drawing("t", saved, "a diagram").large
 
 
 HOSTILE = {

@@ -196,17 +196,17 @@ WORKER = {"type": "worker", "index": 0}
         ({"task": WORKER}, "cluster is missing"),
         (
             {"cluster": {"worker": WORKERS}, "task": {"type": "worker", "index": 3}},
-            "index: 3 should be an integer between 0 and 2",
+            "index: 3: should be an integer between 0 and 2",
         ),
         (
             {"cluster": {"worker": WORKERS}, "task": {"type": "worker", "index": -1}},
-            "index: -1 should be an integer between 0 and 2",
+            "index: -1: should be an integer between 0 and 2",
         ),
         (
             {"cluster": {"worker": WORKERS}, "task": {"type": "worker", "index": True}},
-            "index: True should be an integer",
+            "index: True: should be an integer",
         ),
-        ({"cluster": {"worker": WORKERS}, "task": {"type": "worker"}}, "index: None should be an integer"),
+        ({"cluster": {"worker": WORKERS}, "task": {"type": "worker"}}, "index: None: should be an integer"),
         ({"cluster": {"worker": WORKERS}, "task": {"type": "chief", "index": 0}}, "type: 'chief' is not one of"),
         ({"cluster": {"worker": ["a"]}, "task": WORKER}, "'a' is not host:port"),
         ({"cluster": {"worker": ["a:99999"]}, "task": WORKER}, "'a:99999' is not host:port"),
@@ -277,7 +277,7 @@ def test_a_batch_script_is_no_task_and_tf_config_goes_first():
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"SLURM_PROCID": "5"}, "SLURM_PROCID: 5 should be between 0 and 4"),
+        ({"SLURM_PROCID": "5"}, "SLURM_PROCID: 5: should be between 0 and 4"),
         ({"SLURM_PROCID": "x"}, "SLURM_PROCID: 'x' is not an integer"),
         ({"SLURM_NTASKS": ""}, "SLURM_STEP_NUM_TASKS or SLURM_NTASKS: missing"),
         ({"SLURM_STEP_NODELIST": "node[1-"}, "SLURM_STEP_NODELIST: 'node[1-' is not a list of nodes"),

@@ -199,7 +199,7 @@ def test_auto_is_scanned_when_there_are_many_units(units, recipe_fields, form):
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"recompute": True, "form": "unrolled"}, "recompute needs form scanned or auto"),
+        ({"recompute": True, "form": "unrolled"}, "recompute: needs form scanned or auto"),
         (
             {"rate_factors": {"stage9_*": 0.1}},
             "rate_factors: 'stage9_\\*' matches no weight of this network; its weights",

@@ -105,5 +105,5 @@ def test_two_replicas_equal_one():
 
 
 def test_one_average_at_a_time():
-    with pytest.raises(ReskerasError, match="ema and lookahead"):
+    with pytest.raises(ReskerasError, match="ema: lookahead averages the weights too"):
         recipe(ema=0.9, lookahead={})

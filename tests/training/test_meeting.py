@@ -66,7 +66,9 @@ def test_one_that_does_not_come_is_named_on_all(chief, monkeypatch):
     first, second = Comer(workers, 0, wait=2), Comer(workers, 1)
     for told in heard(first, second):
         assert (told.status, told.final) == (1, True)
-        assert str(told).startswith("workers: worker 2 (c:9) did not come within 0.0333333 min; start the same command")
+        assert str(told).startswith(
+            "workers: worker 2 (c:9) did not connect within 0.0333333 min; start the same command"
+        )
         assert "\n" not in str(told)
     # worker 1 may still be on its way then
     assert first.lines[0].startswith("workers: waiting for ") and "worker 2 (c:9), at most " in first.lines[0]
@@ -75,7 +77,7 @@ def test_one_that_does_not_come_is_named_on_all(chief, monkeypatch):
 
 def test_a_chief_that_does_not_come_is_named(chief):
     [told] = heard(Comer([chief, "b:1"], 1, wait=1))
-    assert f"worker 0 ({chief}) did not come" in str(told)
+    assert f"worker 0 ({chief}) did not connect" in str(told)
 
 
 def test_a_worker_that_left_is_awaited_again(chief):

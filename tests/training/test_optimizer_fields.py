@@ -28,8 +28,8 @@ REFUSED = [
     ({"optimizer": {"kind": "muon", "ns_steps": 2.5}}, "optimizer.ns_steps: 2.5: "),
     ({"optimizer": {"kind": "sgd", "momentum": 0.5}}, "sgd's momentum is a field of the recipe itself"),
     ({"optimizer": {"beta_1": 0.8}}, "optimizer.kind: required, but not set"),
-    ({"optimizer": "lamb", "momentum": 0.5}, "momentum is a field of sgd; optimizer lamb has its own"),
-    ({"optimizer": "adamw", "nesterov": True}, "to be set under optimizer: beta_1, beta_2, epsilon"),
+    ({"optimizer": "lamb", "momentum": 0.5}, "momentum: is only for sgd; lamb has fields of its own"),
+    ({"optimizer": "adamw", "nesterov": True}, "which are set under optimizer: beta_1, beta_2, epsilon"),
     ({"optimizer.beta_1": 0.8}, "field of sgd: 'optimizer.beta_1'"),
 ]
 

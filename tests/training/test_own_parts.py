@@ -194,7 +194,7 @@ def test_numpy_may_change_images(tmp_path):
             "loss: the function that was given failed",
         ),
         ({"augment": lambda images, seeds: keras.layers.RandomFlip()(images)}, "tf.function only supports singleton"),
-        ({"augment": lambda images, seeds: images / 0}, "gave pixels that are no finite numbers"),
+        ({"augment": lambda images, seeds: images / 0}, "gave pixels that are not finite"),
         (
             {"callbacks": [keras.callbacks.TerminateOnNaN]},
             "callbacks: the class TerminateOnNaN is not a callback of Keras",

@@ -70,7 +70,7 @@ def test_the_same_images_are_recognised_and_others_told(of_arrays):
     assert again.evaluate((TEST[0][:1], TEST[1][:1])).images == 1
     mixed = tuple(np.concatenate([test, train[:5]]) for test, train in zip(TEST, TRAIN, strict=True))
     assert again.evaluate(mixed, tell=notes.append).images == 17
-    assert notes[-1].endswith("not the images that the run was trained on, but has 5 of them for testing")
+    assert notes[-1].endswith("not the images that the run was trained on, but 5 of them are among its test images")
     with pytest.raises(ReskerasError, match=r"y\[0\] is 3; there are 3 classes"):
         again.evaluate((TEST[0][:1], [3]))
 
@@ -82,7 +82,7 @@ def test_images_held_out_of_arrays_are_found_again(tmp_path):
     again, notes = reskeras.Run(run.path), []
     assert again.evaluate(TRAIN).images == test
     assert again.evaluate((TRAIN[0][::-1], TRAIN[1][::-1]), tell=notes.append).images == test  # in whatever order
-    assert any("its images are in another order" in note for note in notes)
+    assert any("its images are in a different order" in note for note in notes)
     assert not [note for note in notes if "excluded" in note or "not the images" in note]
 
 
@@ -101,7 +101,7 @@ def test_training_goes_on_with_the_same_images_only(tmp_path):
     changed[5, 0, 0, 0] ^= 1
     for train, options, told in (
         ((changed, TRAIN[1]), {}, "the data of .* has changed"),
-        ((TRAIN[0][::-1], TRAIN[1][::-1]), {}, "its images are in another order"),
+        ((TRAIN[0][::-1], TRAIN[1][::-1]), {}, "its images are in a different order"),
         (TRAIN, {"classes": CLASSES}, "classes have different names"),
         (TRAIN, {"name": "cats"}, "data: 'arrays' -> 'cats'|'cats'"),
     ):

@@ -25,7 +25,7 @@ from tests.data.images import memory_split, picture
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ([[0.1, 128]], "the first size should be from share 0 of the training on, not from 0.1"),
+        ([[0.1, 128]], "the first size should begin at share 0 of the training, not at 0.1"),
         ([[0, 128], [0.6, 192], [0.5, 224]], "shares of the training should rise, but 0.5 comes after 0.6"),
         ([[0, 128], [0, 192]], "should rise, but 0 comes after 0"),
         ([[0, 128], [1, 192]], "sizes"),
@@ -99,7 +99,9 @@ def test_the_stride_is_that_of_the_last_feature_map(name):
 def test_sizes_below_the_stride_and_networks_of_one_size_are_refused():
     resnet = reskeras.network("resnet-18").lower()
     check_sizes(((0.0, 32), (0.5, 500)), resnet)
-    with pytest.raises(ReskerasError, match=r"sizes: 31 is below the network's stride of 32; use that or more"):
+    with pytest.raises(
+        ReskerasError, match=r"sizes: 31 is below the network's stride of 32 pixels; choose at least 32"
+    ):
         check_sizes(((0.0, 64), (0.5, 31)), resnet)
     with pytest.raises(ReskerasError, match=r"sizes: 64 is too small for this network: .*does not fit"):
         check_sizes(((0.0, 64),), reskeras.network("inception-v4").lower())

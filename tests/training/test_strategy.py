@@ -122,7 +122,7 @@ def test_xla_between_the_reductions_of_two_replicas_changes_rounding_alone(tmp_p
         ("mirrored", 2, "{xla: true, sync_bn: true}", "xla: true cannot compile sync_bn over 2 replicas"),
         ("mirrored", 3, "{}", "batch_size: 64 cannot be split evenly over 3 replicas; use a multiple, such as 66"),
         ("mirrored", 2, "{accumulate: 2}", "accumulate: 2 works with one replica only"),
-        ("mirrored", 2, "{sync_bn: true, form: scanned}", "sync_bn needs form unrolled or auto"),
+        ("mirrored", 2, "{sync_bn: true, form: scanned}", "sync_bn: needs form unrolled or auto"),
     ],
 )
 def test_what_replicas_cannot_do_is_refused(tmp_path, strategy, devices, fields, named):

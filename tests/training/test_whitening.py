@@ -96,7 +96,7 @@ def test_it_survives_a_resume_bit_for_bit_and_is_trained_where_it_is_not_frozen(
 
 
 def test_what_cannot_whiten_is_refused_by_name(whitened, tmp_path):
-    with pytest.raises(ReskerasError, match=r"stem_conv has 16 filters, but a whitening 3x3 .* 1 channels has 18"):
+    with pytest.raises(ReskerasError, match=r"stem_conv has 16 filters, but a whitening 3x3 .* 1 channel has 18"):
         reskeras.train(reskeras.network(**TINY), "digits@300", out=tmp_path / "a", **FIELDS)
     with pytest.raises(ReskerasError, match="has a first convolution already"):
         reskeras.train(whitened[0], "digits@300", out=tmp_path / "b", start=whitened[1].path, **FIELDS)

@@ -82,7 +82,7 @@ def test_contradictions_are_refused_and_counted():
 def test_a_space_in_which_nothing_fits_says_so():
     with pytest.raises(
         ReskerasError,
-        match=r"space: no valid candidate found; 2000 candidates rejected: 2000 max_params "
+        match=r"space: no valid candidate found; 2,000 candidates rejected: 2,000 max_params "
         r"\(such as: params [\d,]+ is more than 1,000",
     ):
         Candidates(OVER, BASE, recipe("quick"), Limits(params=1000)).check()

@@ -20,7 +20,7 @@ ROWS = [
         (["val_loss:less"], "objective: val_loss: 'less' is not one of min, max"),
         (["val_loss:min:big"], "the weight should be a number above 0, as in val_loss:min:0.5"),
         (["val_loss:min:-1"], "the weight should be a number above 0"),
-        (["val_loss", "val_loss:min:2"], "a figure is given twice"),
+        (["val_loss", "val_loss:min:2"], "val_loss is given twice"),
     ],
 )
 def test_objectives_that_no_trial_has_are_refused(texts, said):

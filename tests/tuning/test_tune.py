@@ -113,7 +113,9 @@ def test_a_trial_that_raises_is_told(tmp_path, monkeypatch):
         raise ZeroDivisionError("by zero")
 
     monkeypatch.setattr(job, "fit", broken)
-    with pytest.raises(reskeras.ReskerasError, match="all 2 trials failed, such as trial 0: ZeroDivisionError: by"):
+    with pytest.raises(
+        reskeras.ReskerasError, match=r"every trial failed \(2\), such as trial 0: ZeroDivisionError: by"
+    ):
         reskeras.tune(OVER, reskeras.network(**TINY), tuner="random", trials=2, epochs=1, out=tmp_path / "search")
     assert len(read_outcomes(tmp_path / "search" / "search")) == 2
 
@@ -180,7 +182,7 @@ def test_hyperband_goes_on_from_states_and_its_best_can_be_trained_again(tmp_pat
 @pytest.mark.slow
 def test_latency_is_a_limit_of_its_own(tmp_path):
     over = {"parameters": {"network.width_factor": [1.0]}}
-    with pytest.raises(reskeras.ReskerasError, match=r"all 1 trials failed.*latency .* ms is more than 1e-06 ms"):
+    with pytest.raises(reskeras.ReskerasError, match=r"every trial failed \(1\).*latency .* ms is more than 1e-06 ms"):
         reskeras.tune(over, reskeras.network(**TINY), tuner="grid", epochs=1, max_latency_ms=1e-6, out=tmp_path / "a")
     found = reskeras.tune(
         over, reskeras.network(**TINY), tuner="grid", epochs=1, max_latency_ms=1e6, out=tmp_path / "b"
@@ -195,7 +197,7 @@ def test_patience_ends_a_training_and_is_kept_over_a_resume(tmp_path):
     assert epochs < 12
     again = reskeras.train(reskeras.network(**TINY), out=tmp_path / "run", resume=True, **fields)
     assert len(again.folder.metrics()) == epochs
-    with pytest.raises(reskeras.ReskerasError, match="patience needs held-out images; set holdout"):
+    with pytest.raises(reskeras.ReskerasError, match="patience: needs held-out images; set holdout"):
         reskeras.recipe("step-cifar", patience=2)
 
 
@@ -233,7 +235,7 @@ def test_killed_in_a_trial_the_same_command_goes_on(tmp_path):
     process.wait()
     first = (out / "search" / "trial_0" / "outcome.json").stat().st_mtime
     done = subprocess.run(command(out), capture_output=True, text=True, check=True)
-    assert "resuming after 1 trials" in done.stderr
+    assert "resuming after 1 trial" in done.stderr
     assert (out / "search" / "trial_0" / "outcome.json").stat().st_mtime == first
     undisturbed = tmp_path / "other"
     subprocess.run(command(undisturbed), capture_output=True, check=True)
@@ -297,7 +299,7 @@ def test_a_search_whose_workers_all_die_ends_and_says_so(tmp_path):
     for pid in worker_pids().values():
         os.kill(pid, signal.SIGKILL)
     stdout, stderr = process.communicate(timeout=120)
-    assert "trials were started but not finished" in stderr
+    assert "started but not finished" in stderr
     assert "best" in stdout
     done = subprocess.run(command(out), capture_output=True, text=True, check=True)  # alone, with the same folder
     assert len(open_search(out).ranked()) == 4, done.stderr
@@ -386,7 +388,7 @@ def test_a_score_that_is_no_number_is_a_failure(tmp_path, monkeypatch):
     from reskeras.tuning.objective import Objective
 
     monkeypatch.setattr(Objective, "value", lambda self, figures, base: float("nan"))
-    with pytest.raises(reskeras.ReskerasError, match=r"all 1 trials failed.*val_accuracy is nan"):
+    with pytest.raises(reskeras.ReskerasError, match=r"every trial failed \(1\).*val_accuracy is nan"):
         reskeras.tune(OVER, reskeras.network(**TINY), tuner="random", trials=1, epochs=1, out=tmp_path / "search")
 
 

@@ -1,4 +1,4 @@
-// Sortable tables with a filter, commands that are copied, regions that scroll by keyboard, sections that have moved.
+// Sortable tables with a filter, commands that are copied, code in lines, regions that scroll by keyboard, old links.
 (() => {
   const SIZES = { k: 1e3, M: 1e6, G: 1e9, T: 1e12 };
 
@@ -80,6 +80,19 @@
     if (typed.length) block.dataset.copy = typed.map((line) => line.replace(/^\$ /, "")).join("\n");
   };
 
+  // a short piece of code stays on one line; a longer one breaks between its words, not at the hyphens of an option
+  const unbroken = (code) => {
+    if (code.textContent.length <= 24) return code.classList.add("whole");
+    const words = code.textContent.split(/(\s+)/).map((word) => {
+      if (!word.includes("-") || word.length > 30) return word;
+      const whole = document.createElement("span");
+      whole.className = "whole";
+      whole.textContent = word;
+      return whole;
+    });
+    code.replaceChildren(...words);
+  };
+
   // links to sections of the README of old
   const lead = () => {
     const target = typeof moved === "object" && moved[location.hash.slice(1)];
@@ -90,6 +103,7 @@
   addEventListener("hashchange", lead);
   for (const each of document.querySelectorAll(".sortable")) sortable(each);
   for (const each of document.querySelectorAll(".language-console")) commands(each);
+  for (const each of document.querySelectorAll(".md-typeset :not(pre) > code")) unbroken(each);
   new ResizeObserver(accessible).observe(document.body);
   new MutationObserver(accessible).observe(document.body, { childList: true, subtree: true });
 })();

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from reskeras.errors import ReskerasError
 from reskeras.evaluation.accuracy import Evaluation
-from reskeras.files import write_csv
+from reskeras.files import check_suffix, write_csv
 from reskeras.report.confusion import draw_counts
 
 KINDS = (".png", ".svg", ".csv")
@@ -15,8 +14,7 @@ KINDS = (".png", ".svg", ".csv")
 
 def check_kind(path: Path) -> None:
     """Raise ReskerasError when nothing can be written to a file of that name."""
-    if path.suffix not in KINDS:
-        raise ReskerasError(f"confusion: {path} must end in one of {', '.join(KINDS)}")
+    check_suffix(path, "confusion", KINDS)
 
 
 def save_confusion(result: Evaluation, path: Path) -> None:
@@ -25,7 +23,7 @@ def save_confusion(result: Evaluation, path: Path) -> None:
 
     check_kind(path)
     counts = result.confusion()
-    if path.suffix == ".csv":
+    if path.suffix.lower() == ".csv":
         rows = zip(result.classes, counts.tolist(), strict=True)
         write_csv(path, [["class", *result.classes], *([name, *row] for name, row in rows)])
         return

@@ -15,6 +15,7 @@ from reskeras.plans.plan import Plan
 from reskeras.recipes.sizes import check_sizes
 from reskeras.tasks.classification.subject import Classifier
 from reskeras.tasks.classification.teacher import open_teacher
+from reskeras.tasks.task import find_task
 from reskeras.training.distillation import Teacher
 from reskeras.training.integers import check_integers, integer_start
 from reskeras.training.job import Job
@@ -38,7 +39,7 @@ class ClassifierJob(Job):
         if self.source.multi_label != self.multi_label:
             kinds = ["one class per image", "several classes per image"]
             has, needs = kinds[self.source.multi_label], kinds[self.multi_label]
-            raise ReskerasError(f"data: {self.source.name} has {has}, but this needs {needs}")
+            raise ReskerasError(f"data: {self.source.name} has {has}, but a {find_task(self.task).noun} needs {needs}")
         plan = super().plan
         check_integers(self.spec, self.recipe)
         check_targets(self.recipe, 2 if self.multi_label else len(self.source.classes))

@@ -12,6 +12,7 @@ import numpy as np
 
 from reskeras.analysis.analysis import Analysis
 from reskeras.data.pipeline import evaluation_images
+from reskeras.printable import counted
 from reskeras.report.plots import analysis_plots, curves_of, networks_by_plan, networks_of
 from reskeras.report.provenance import exports_of, provenance_of, trained_on
 from reskeras.report.sections import Gallery, Image, Page, Section, Table, plot, thumbnail
@@ -89,7 +90,7 @@ def summary(
                 str(run.plan.weighted_layers()),
                 f"{run.plan.complexity().parameters:,}",
                 str(len(run.metrics)),
-                told(last[key]) if last else "",
+                told(last[key]) if key in last else "",
                 *(shown(found) if found else "" for shown in figures.values()),
                 f"{found.images:,}" if found else "",
             ]
@@ -121,7 +122,7 @@ def _mistakes(run: ClassifierMaterial, of: str) -> Iterator[Section]:
     yield Gallery(
         f"Worst mistakes{of}",
         gallery(run, worst, told),
-        f"The {len(worst)} most confident of {len(wrong):,} wrong predictions on test images.",
+        f"The {len(worst)} most confident of {counted(len(wrong), 'wrong prediction')} on test images.",
     )
 
 

@@ -150,7 +150,7 @@ class ClassifierRun(Run[Split]):
         `pixels` is the input dtype of all but `.tflite` files, `uint8` or `float32`. `tolerances` are relative to the
         largest logit, by kind. Quantised kinds are calibrated on `representative` training images; int8 kinds keep the
         layers `keep_float` in float32. `.tflite`, ONNX and OpenVINO files take `batch` images at a time, by default any
-        number. `tell` gets each kind as it begins.
+        number. `tell` gets each kind as it begins, and a note of a model card that is kept because it was edited.
         """
         from reskeras.tasks.cards import carded
         from reskeras.tasks.classification.export import check_integer_kinds
@@ -171,7 +171,7 @@ class ClassifierRun(Run[Split]):
             batch=batch,
             timing=timing,
         )
-        with carded(self):
+        with carded(self, tell):
             return made.export(kinds, tell)
 
     def exporter(self) -> type[ClassifierExporter]:

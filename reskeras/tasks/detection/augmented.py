@@ -11,6 +11,7 @@ import tensorflow as tf
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
+from reskeras.printable import counted
 from reskeras.recipes.recipe import Recipe
 from reskeras.report.sections import Gallery, Image, photograph
 from reskeras.report.styles import FAINT
@@ -75,4 +76,4 @@ def batches(
 def _image(pixels: np.ndarray, marks: list[Mark]) -> Image:
     picture = draw_boxes(*enlarged(pixels, marks, round(SHARP * WIDE)), text=round(SHARP * TEXT))
     objects = sum(not mark.dashed for mark in marks)
-    return Image(photograph(picture), f"An augmented training image with {objects:,} object{'s' * (objects != 1)}")
+    return Image(photograph(picture), f"An augmented training image with {counted(objects, 'object')}")

@@ -115,7 +115,7 @@ def draw_by_map(found: ByMap) -> Any:
     axis.xaxis.set_major_formatter(FuncFormatter(lambda side, _: f"{side:g}"))
     whole_numbers(axis.yaxis)
     axis.set(
-        xlabel="side of the object, pixels of its image", ylabel="objects", title="Which map proposes which objects"
+        xlabel="side of the object in its image (pixels)", ylabel="objects", title="Which map proposes which objects"
     )
     axis.grid(visible=False, axis="x")
     add_legend(axis, inside=False)

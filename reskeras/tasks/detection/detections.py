@@ -34,8 +34,12 @@ class Detection:
 
 @dataclass(frozen=True)
 class ImageDetections:
-    """The detections in an image file of `size` (height, width), by descending score, also as arrays with a row for
-    each. `supervision.Detections(found.xyxy, confidence=found.scores, class_id=found.labels)` takes them."""
+    """The detections in an image file of `size` (height, width), by descending score.
+
+    Each of `detections` has a `name`, a `score` and a `box`: top, left, bottom, right in pixels of the image as
+    displayed. The same as arrays, with a row for each, are `xyxy` (x before y), `scores`, `labels` and `names`:
+    `supervision.Detections(found.xyxy, confidence=found.scores, class_id=found.labels)` takes them.
+    """
 
     path: str
     size: tuple[int, int]

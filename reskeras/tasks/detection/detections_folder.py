@@ -79,7 +79,7 @@ class Places:
                 raise ReskerasError(f"{name}: {place} already exists; name a new folder")
             path = place_for(path, "") if name == "out" else place
             if other := folders.get(path.absolute()):
-                raise ReskerasError(f"{name}: {path} is named for {other} too; name another folder")
+                raise ReskerasError(f"{name}: {path} is also given for {other}; name another folder")
             folders[path.absolute()] = name
             object.__setattr__(self, field, path)
         for path in (self.yolo, self.crops, self.coco):

@@ -68,7 +68,7 @@ def judged(seen: Sequence[Seen], regions: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
 def check_others(count: int) -> None:
     """ReskerasError for more detectors beside the first than an ensemble may have."""
     if count >= MOST:
-        raise ReskerasError(f"with: {count:,} detectors beside the first; an ensemble has at most {MOST} in all")
+        raise ReskerasError(f"with: {count:,} detectors besides the first; an ensemble has at most {MOST} in all")
 
 
 def class_order(path: Path, classes: Sequence[str], first: Path, wanted: Sequence[str]) -> list[int]:
@@ -78,7 +78,7 @@ def class_order(path: Path, classes: Sequence[str], first: Path, wanted: Sequenc
     """
     if differ := other_classes(classes, wanted):
         raise ReskerasError(
-            f"with: {path} detects other classes than {first}: it {differ}; the detectors of an ensemble "
+            f"with: {path} has different classes from {first}: it {differ}; the detectors of an ensemble "
             "need the same classes, in any order"
         )
     places = {name: place for place, name in enumerate(classes)}

@@ -21,7 +21,7 @@ def some_of(split: Objects, most: int, watched: str, what: str) -> tuple[Objects
     if split.count <= most:
         return split, ""
     chosen = np.linspace(0, split.count - 1, most).round().astype(int)
-    told = f"{what} after each epoch: of {most:,} of the {split.count:,} {watched} images"
+    told = f"{what} after each epoch: on {most:,} of the {split.count:,} {watched} images"
     return split.part(split.name, chosen), told
 
 

@@ -77,7 +77,7 @@ class DetectionFeed(ObjectFeed):
         if self.mosaics_until < 1:
             raise ReskerasError(
                 f"augment.mosaic.except_last: {self.epochs - self.mosaics_until} leaves none of {self.epochs} "
-                f"epoch{'s' * (self.epochs > 1)} with mosaics; use fewer"
+                f"{'epoch' if self.epochs == 1 else 'epochs'} with mosaics; use fewer"
             )
         recipe, order = self.recipe, self.order
 

@@ -87,8 +87,8 @@ class DetectorJob(ObjectJob):
         """All units of the detector; the others than those of its shared part are computed once per region."""
         if self.recipe.holdout and not has_pycocotools():
             raise ReskerasError(
-                "holdout: an epoch is picked by COCO's mAP, which needs pycocotools; pip install 'reskeras[detect]', "
-                "or set holdout: 0"
+                "holdout: the best epoch is picked by COCO's mAP, which needs pycocotools; pip install "
+                "'reskeras[detect]', or set holdout: 0"
             )
         return super().plan
 

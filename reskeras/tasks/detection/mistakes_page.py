@@ -11,6 +11,7 @@ from reskeras.tasks.detection.detection_evaluation import DetectionEvaluation
 from reskeras.tasks.detection.image_ranks import RANK_KINDS
 from reskeras.tasks.detection.mistakes import SURE
 from reskeras.tasks.detection.pictures import Pictures
+from reskeras.walk import counted_images
 
 RANKED = 50  # rows of the table of images
 
@@ -50,8 +51,8 @@ def ranked(pictures: Pictures) -> Iterator[Table]:
         f"Images by what went wrong{pictures.of}",
         ["rank", "image", "mistakes", *RANK_KINDS],
         rows,
-        f"Counted are detections with a probability of {SURE:g} or more, and objects that no such detection finds "
+        f"Mistakes among the detections with a probability of {SURE:g} or more, and objects that none of these finds "
         f"(missed). {len(ranks):,} of {pictures.test.count:,} test images have mistakes"
         f"{f'; the worst {RANKED} are shown' if len(ranks) > RANKED else ''}.",
-        [f"Nothing went wrong in {clean:,} images."] if clean else [],
+        [f"Nothing went wrong in {counted_images(clean)}."] if clean else [],
     )

@@ -39,7 +39,8 @@ class ObjectRun(Run[Objects]):
 
         `tolerances` are by kind: how much a probability, or a corner as a share of the image's longer side, may differ.
         `.tflite`, ONNX and OpenVINO files take `batch` images at a time, by default any number. `tell` gets each kind
-        as it begins. An artefact that differs by more is moved aside, with a ReskerasError (status 1).
+        as it begins, and a note of a model card that is kept because it was edited. An artefact that differs by more is
+        moved aside, with a ReskerasError (status 1).
         """
         from reskeras.tasks.cards import carded  # not needed for training
 
@@ -47,7 +48,7 @@ class ObjectRun(Run[Objects]):
         self.check_export(kinds, tolerances, batch)
         self.folder.model_file  # noqa: B018 - raises before the data is opened
         made = self.exporter(self.source(data, data_dir), tolerances=tolerances, timing=timing, batch=batch)
-        with carded(self):
+        with carded(self, tell):
             return made.export(kinds, tell)
 
     @abstractmethod

@@ -57,7 +57,7 @@ class AnchorSurvey:
     def where(self) -> str:
         """What objects are measured on, in words."""
         if self.sides:
-            return f"images of a shorter side of {self.sides[0]} and a longer one of at most {self.sides[1]}"
+            return f"images with a shorter side of {self.sides[0]} and a longer one of at most {self.sides[1]}"
         return f"a canvas of {self.canvas[0]}x{self.canvas[1]}"
 
     def as_dict(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from reskeras.data.survey import FEW, NAMED, UNEQUAL
 from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.detector_plan import DetectorPlan
-from reskeras.printable import few
+from reskeras.printable import counted, few
 from reskeras.tasks.detection.objects import Objects
 
 if TYPE_CHECKING:
@@ -83,10 +83,10 @@ def capped(splits: Sequence[Objects], spec: DetectorSpec) -> Iterator[str]:
         if most > proposed:
             wanted["proposals.testing"] = min(2 * most, MOST_PROPOSED)
         yield (
-            f"{over:,} image{'s hold' if over > 1 else ' holds'} more objects (up to {most:,}) than the detector finds "
+            f"{counted(over, 'image holds', 'images hold')} more objects (up to {most:,}) than the detector finds "
             f"in one ({min(reported, proposed)}); set {' and '.join(f'{path}={to}' for path, to in wanted.items())}"
         )
 
 
 def _named(names: list[str]) -> str:
-    return f"{len(names)} class{'es' if len(names) > 1 else ''}: {few(names, NAMED)}"
+    return f"{counted(len(names), 'class', 'classes')}: {few(names, NAMED)}"

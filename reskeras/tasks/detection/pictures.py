@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from reskeras.printable import counted
 from reskeras.report.sections import Gallery, Image, photograph
 from reskeras.tasks.detection.detection_evaluation import DetectionEvaluation
 from reskeras.tasks.detection.detections import Box, Detection, box_of
@@ -51,10 +52,10 @@ class Pictures(ImagePictures):
         if not ranks:
             return None
         return Gallery(
-            f"Images with most mistakes{self.of}",
+            f"Images with the most mistakes{self.of}",
             [self._example(each.image, each.describe()) for each in ranks[:WORST]],
-            f"Of {len(ranks):,} test images in which something went wrong. Boxes are detections with a probability of "
-            f"{SURE:g} or more; objects that none of them finds are dashed.",
+            f"The worst of {counted(len(ranks), 'test image')} with mistakes. Boxes are detections with a probability "
+            f"of {SURE:g} or more; objects that none of them finds are dashed.",
             WIDE,
         )
 
@@ -84,7 +85,11 @@ class Pictures(ImagePictures):
         correct = found.targets[sure[found.kinds[sure] == CORRECT]]
         wanted = self.rows(index, ~self.test.ignored)
         false = int(np.isin(found.kinds[sure], KINDS).sum())
-        return (f"{len(correct)} of {len(wanted)} objects found, {false} false", sure, np.setdiff1d(wanted, correct))
+        return (
+            f"{len(correct)} of {counted(len(wanted), 'object')} found, {false} false",
+            sure,
+            np.setdiff1d(wanted, correct),
+        )
 
     def surest_mistakes(self) -> Gallery | None:
         """The false detections with the highest scores."""
@@ -111,7 +116,7 @@ class Pictures(ImagePictures):
         return Gallery(
             f"Never found{self.of}",
             list(map(self._lost, lost[order][:WORST])),
-            f"Of {len(lost):,} objects not found by any detection, whatever its probability: first those "
+            f"{counted(len(lost), 'object')} that no detection finds, whatever its probability: first those "
             "without a confused or badly placed detection, then the others, the largest first. Not proposed: no "
             "proposal covers the object, so it was never classified.",
             SMALL,

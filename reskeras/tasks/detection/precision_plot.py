@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reskeras.printable import counted
 from reskeras.report.styles import FAINT, labelled, line_style, styled
 from reskeras.tasks.detection.average_precision import VocPrecision
 
@@ -44,7 +45,7 @@ def precision_in_words(precision: VocPrecision) -> str:
     """Alternative text of the plot."""
     present = _present(precision)
     parts = [
-        f"{each.name} {each.area:.1%} of {each.objects} object{'s' * (each.objects != 1)}, "
+        f"{each.name} {each.area:.1%} of {counted(each.objects, 'object')}, "
         f"recall {each.recall[-1] if len(each.recall) else 0:.1%}"
         for each in present[:MOST_IN_WORDS]
     ]
@@ -53,7 +54,7 @@ def precision_in_words(precision: VocPrecision) -> str:
         parts.append(f"and {rest} classes with lower precision")
     start = (
         f"Precision-recall curves at IoU {precision.overlap:g}. Mean average precision "
-        f"{precision.map_area:.1%} over {len(present)} class{'es' * (len(present) != 1)}"
+        f"{precision.map_area:.1%} over {counted(len(present), 'class', 'classes')}"
     )
     return f"{start}: {'; '.join(parts)}." if parts else f"{start}."
 

@@ -114,7 +114,10 @@ class DetectorRun(ObjectRun):
         own, known = (each.folder.provenance().get("data", {}) for each in (self, run))
         if known.get("fingerprint") != own.get("fingerprint"):
             where = known.get("name", "unknown data")
-            tell(f"{run.path} was trained on {where}: if it has images of this split, the ensemble looks too good")
+            tell(
+                f"{run.path} was trained on {where}: if that includes images of this split, the ensemble "
+                "looks better than it is"
+            )
 
     @preserved()
     def predict(

@@ -28,7 +28,7 @@ from reskeras.tasks.localisation.served import OF_LOCALISERS, CropLocaliser, Ser
 from reskeras.tasks.localisation.stages import Stages
 from reskeras.tasks.refinement.refiner import Refiner
 
-COARSE = "whole numbers of eight bits are too coarse for boxes; use tflite or tflite-float16"
+COARSE = "8-bit integers are too coarse for boxes; use tflite or tflite-float16"
 RIGHT_BOXES = "right boxes"
 
 
@@ -134,9 +134,10 @@ class LocaliserExporter(BoxesExporter):
             channels,
             [normalisation, "localiser", "the best box of each class"],
             self.classes,
-            "Of each class scores has the probability of its best box, and boxes that box: top, left, bottom, right in "
-            "pixels of the crop; add the crop's place in the scaled image and divide by the scale. best is the number "
-            "of the class with the highest score; where a classifier says the class, use the box of that class.",
+            "For each class, scores holds the probability of its best box, and boxes that box: top, left, bottom, "
+            "right in pixels of the crop; add the crop's place in the scaled image and divide by the scale. best is "
+            "the number of the class with the highest score; where a classifier says the class, use the box of that "
+            "class.",
         )
 
 

@@ -203,7 +203,7 @@ def check_ensemble(first: Localiser, other: Localiser, path: str) -> None:
     for name, ours, own in zip(("crop", "shorter side", "map", "anchors"), mine, theirs, strict=True):
         if ours != own:
             raise ReskerasError(
-                f"with: {path} has another {name} than the first; the localisers of an ensemble share it"
+                f"with: {path} differs from the first in its {name}, which the localisers of an ensemble share"
             )
 
 

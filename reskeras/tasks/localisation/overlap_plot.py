@@ -38,7 +38,7 @@ def draw_overlaps(found: Located, networks: Mapping[str, str] | None = None) -> 
         ylabel="right boxes (%)",
         xlim=(0, 1),
         ylim=(0, 101),
-        title="Right boxes by the IoU asked for; ILSVRC asks for 0.5",
+        title="Right boxes by the IoU required; ILSVRC requires 0.5",
     )
     add_legend(axis)
     return figure

@@ -91,4 +91,4 @@ def _classes(run: Material, of: str) -> Iterator[Table]:
             for each in found.classes
         ]
         columns = ["class", "test images", "error", "mean IoU"]
-        yield Table(f"Classes{of}", columns, lines, "Of the images that hold a class, the boxes for it.")
+        yield Table(f"Classes{of}", columns, lines, "For each class, its boxes on the images that hold it.")

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from reskeras.printable import counted
 from reskeras.report.sections import Gallery, Image
 from reskeras.tasks.detection.detections import box_of
 from reskeras.tasks.detection.drawn_boxes import Mark, colour_of
@@ -32,8 +33,8 @@ class LocalisedPictures(ImagePictures):
         if len(images):
             surest = np.argsort(-self.evaluation.located.scores[images, labels, 0], kind="stable")[:WORST]
             chosen = list(dict.fromkeys(images[surest].tolist()))
-            words = f"Of {len(images):,} wrong boxes those with the highest probability. {HOW}"
-            yield Gallery(f"Surest mistakes{self.of}", [self._example(index) for index in chosen], words, WIDE)
+            words = f"The most confident of {counted(len(images), 'wrong box', 'wrong boxes')}. {HOW}"
+            yield Gallery(f"Most confident mistakes{self.of}", [self._example(index) for index in chosen], words, WIDE)
 
     @cached_property
     def _held(self) -> np.ndarray:

@@ -39,9 +39,9 @@ class Asked:
         if self.top is not None and self.top < 1:
             raise ReskerasError(f"top: {self.top}: should be at least 1")
         if self.labels is not None and self.top is not None:
-            raise ReskerasError("top: all the classes that are named are looked for; leave out top or classes")
+            raise ReskerasError("top: every class that is named is looked for; leave out top or classes")
         if self.labels is not None and self.by_classifier:
-            raise ReskerasError("classes: a classifier says the classes of an image; leave out one of both")
+            raise ReskerasError("classes: the classifier decides the classes of an image; leave out one of the two")
 
 
 def opened_files(paths: Sequence[str], broken: Broken | None) -> Objects:

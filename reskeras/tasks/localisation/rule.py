@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from reskeras.data.layout import in_words
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
 from reskeras.tasks.detection.average_precision import measured_overlaps
@@ -20,8 +21,8 @@ def check_images(source: Source[Objects]) -> None:
     for split in (source.training_images("train"), source.test):
         if without := int((~split.held(len(source.classes)).any(axis=1)).sum()):
             raise ReskerasError(
-                f"data: {without:,} of the {split.count:,} {split.name} images of {source.name} hold no object; a "
-                "localiser needs one in each"
+                f"data: {without:,} of the {split.count:,} {in_words(split.name)} images of {source.name} hold no "
+                "object; a localiser needs one in each"
             )
 
 

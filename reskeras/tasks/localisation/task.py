@@ -37,7 +37,7 @@ class LocalisationTask(ObjectTask):
         "    print(image.path, image.detections)",
     )
     caveats: ClassVar[tuple[str, ...]] = (
-        "It gives one box for a class that it is told: it does not say whether the image shows that class at all.",
+        "It gives one box for each class that it is given: it does not say whether the image shows that class at all.",
     )
 
     def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> LocaliserSpec:

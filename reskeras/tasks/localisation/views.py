@@ -18,7 +18,7 @@ class LocaliserViews:
     dense: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        listed = ", ".join(map(str, self.dense))
+        listed = ",".join(map(str, self.dense))
         if sorted({*self.dense}) != [*self.dense]:
             raise ReskerasError(f"dense: {listed}: should be increasing numbers of pixels, such as 224,256,384")
         if any(not 8 <= pixels <= LARGEST for pixels in self.dense):

@@ -30,7 +30,7 @@ class MultiLabelFeed(Feed):
             whole = "balanced weights" if self.recipe.class_weights == "balanced" else "they weight"
             raise ReskerasError(
                 f"class_weights: {whole} each class of an image, but the loss that was given is one of whole "
-                "images; use none, and weight classes there"
+                "images; use none, and weight the classes in the loss"
             )
         super().check()
 

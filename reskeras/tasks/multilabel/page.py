@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from reskeras.evaluation.multilabel import THRESHOLD, LabelEvaluation
+from reskeras.printable import counted
 from reskeras.report.sections import Gallery, Page, Section, Table
 from reskeras.tasks.classification.page import MISTAKES, ClassifierMaterial, gallery, page_of_parts, summary
 
@@ -69,5 +70,5 @@ def _judged(run: ClassifierMaterial, of: str) -> Iterator[Section]:
                 for index, (true, taken) in zip(worst, told, strict=True)
             ],
         ),
-        f"The {len(worst)} test images with the largest loss of {len(wrong):,} with a wrong label.",
+        f"Of {counted(len(wrong), 'test image')} with a wrong label, the {len(worst)} with the largest loss.",
     )

@@ -223,7 +223,7 @@ def test_what_a_format_cannot_say_is_counted_and_told(tmp_path):
     assert told("coco", "voc") == (
         (
             "1 crowd is written as a difficult object, which is ignored as well: VOC has no crowds",
-            "2 boxes of at most one pixel are left out: VOC's corners are pixels, and equal ones are no box",
+            "2 boxes of at most one pixel are left out: VOC's corners are whole pixels, which would coincide",
         ),
         2,
         [[False, True]],
@@ -290,8 +290,8 @@ def test_drawn_digits_become_files(tmp_path, monkeypatch):
     assert (tmp_path / "b" / "images" / "val" / "test-0001.png").is_file()
     assert open_objects(found.name).mirror  # what the drawn ones forbid
     assert found.notes == (
-        "these images must not be mirrored, which a YOLO folder cannot say: to train on it, set augment.flip to false "
-        "in the recipe",
+        "these images must not be mirrored, but a YOLO folder has no field for that: to train on it, set "
+        "augment.flip to false in the recipe",
     )
 
 

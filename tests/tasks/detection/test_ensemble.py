@@ -280,14 +280,14 @@ class TestRuns:
             with pytest.raises(ReskerasError) as refused:
                 use(others=[copied_detector])
             assert str(refused.value) == (
-                f"with: {copied_detector.path} detects other classes than {detector_run.path}: "
+                f"with: {copied_detector.path} has different classes from {detector_run.path}: "
                 "it lacks square and adds star; the detectors of an ensemble need the same classes, in any order"
             )
             assert refused.value.status == 2
 
     def test_too_many_are_refused(self, detector_run):
         with pytest.raises(
-            ReskerasError, match=r"with: 8 detectors beside the first; an ensemble has at most 8 in all"
+            ReskerasError, match=r"with: 8 detectors besides the first; an ensemble has at most 8 in all"
         ):
             detector_run.detector(others=["nowhere"] * MOST)
 
@@ -303,8 +303,8 @@ class TestRuns:
         path.write_text(json.dumps(provenance))
         detector_run.evaluate(others=[copied_detector, detector_run], tell=notes.append)
         assert [note for note in notes if "ensemble" in note] == [
-            f"{copied_detector.path} was trained on voc:elsewhere: if it has images of this split, the ensemble looks "
-            "too good"
+            f"{copied_detector.path} was trained on voc:elsewhere: if that includes images of this split, the ensemble "
+            "looks better than it is"
         ]
 
 

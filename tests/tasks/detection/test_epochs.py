@@ -56,14 +56,14 @@ def test_of_many_images_a_part_is_judged_and_told(monkeypatch, detector_run):
     judge = epoch_precision.EpochPrecision(
         detector_run.plan, detector_run.preprocessing(), ("disc", "square"), images, "test"
     )
-    assert judge.told == "mAP after each epoch: of 4 of the 6 test images"
+    assert judge.told == "mAP after each epoch: on 4 of the 6 test images"
     assert judge.split.ids == tuple(images.ids[index] for index in (0, 2, 3, 5))
 
 
 def test_without_pycocotools_nothing_can_be_held_out(monkeypatch, shapes, tmp_path):
     monkeypatch.setattr(job, "has_pycocotools", lambda: False)
     with pytest.raises(
-        ReskerasError, match=r"^holdout: an epoch is picked by COCO's mAP, which needs pycocotools; pip"
+        ReskerasError, match=r"^holdout: the best epoch is picked by COCO's mAP, which needs pycocotools; pip"
     ):
         reskeras.train_detector(SPEC, f"voc:{shapes}", out=tmp_path / "run", **{**LEARNING, "holdout": 0.3})
     assert not (tmp_path / "run").exists()

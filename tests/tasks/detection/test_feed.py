@@ -163,7 +163,7 @@ def test_some_images_are_used_of_every_class_the_seed_decides_which(source):
     assert (fed.train.count, fed.watched.count, fed.watches) == (6, 2, "held-out")
     assert {*fed.train.ids, *fed.watched.ids} == {*feed(source, images=8).train.ids}
     assert feed(source, images=16).train.ids == source.train.ids
-    with pytest.raises(ReskerasError, match=r"images: 17 of the 16 train images requested; use 1 \(one\) to 16"):
+    with pytest.raises(ReskerasError, match=r"images: 17 of the 16 training images requested; use 1 \(one\) to 16"):
         feed(source, images=17)
 
 

@@ -256,7 +256,7 @@ def test_places_that_are_taken_or_named_twice_are_refused(tmp_path):
     for field, name in (("out", "out"), ("yolo", "yolo"), ("crops", "save-crops")):
         with pytest.raises(ReskerasError, match=f"^{name}: .* already exists"):
             Places(**{field: tmp_path})
-    with pytest.raises(ReskerasError, match=r"^save-crops: .* is named for out too"):
+    with pytest.raises(ReskerasError, match=r"^save-crops: .* is also given for out"):
         Places(out=tmp_path / "new", crops=tmp_path / "new")
     with pytest.raises(ReskerasError, match=r"^annotations: the ids are for --coco FILE"):
         Places(annotations=tmp_path / "a.json")

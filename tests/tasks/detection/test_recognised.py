@@ -126,7 +126,7 @@ def test_roboflows_category_above_the_others_is_no_class(tmp_path):
     assert source.classes == ("cat",)
     assert source.divided == "the file test/_annotations.coco.json"
     assert source.train.count == 2
-    assert source.notes == ("training includes the set's images for validation (1), as it has others for test",)
+    assert source.notes == ("training includes the set's validation images (1), because it has separate test images",)
 
 
 def test_roboflows_voc_has_the_images_beside_the_xml(tmp_path):

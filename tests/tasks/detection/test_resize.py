@@ -95,9 +95,9 @@ def test_without_it_a_detector_has_its_one_canvas():
         (["resize.shorter=0"], "resize.shorter: 0"),
         (
             ["resize.shorter=800", "resize.multiple=8"],
-            "multiple: 8 makes [0-9]+ canvases of 800 and 1333, more than 128",
+            "multiple: 8 makes [0-9]+ canvases for sides of 800 and 1333, more than 128",
         ),
-        (["resize.multiple=32", "resize.canvases=[[1000, 1000]]"], "canvases: follow from multiple"),
+        (["resize.multiple=32", "resize.canvases=[[1000, 1000]]"], "canvases: contradict multiple"),
         (["resize.rounding=up"], "rounding: 'up' is not one of nearest, down"),
     ],
 )
@@ -423,7 +423,7 @@ def test_a_survey_counts_the_images_of_each_canvas(mixed):
     found = survey_objects(open_objects(f"voc:{mixed}"), lower_detector(spec(resize=RESIZE)))
     counts = {each.canvas: (each.train, each.test) for each in found.canvases}
     assert counts == {(48, 48): (3, 2), (48, 64): (7, 4), (64, 48): (4, 1)}
-    assert found.anchors.where == "images of a shorter side of 48 and a longer one of at most 64"
+    assert found.anchors.where == "images with a shorter side of 48 and a longer one of at most 64"
     assert found.as_dict()["canvases"][0] == {"canvas": (48, 48), "train": 3, "test": 2}
 
 

@@ -73,7 +73,9 @@ def test_a_part_is_of_the_same_images_for_classifiers_and_detectors(name, count)
 
 
 def test_what_is_no_annotated_set_is_refused():
-    with pytest.raises(ReskerasError, match=r"data: 'digits' is not one of .*voc:PATH"):
+    with pytest.raises(
+        ReskerasError, match=r"data: digits has images without boxes, .* annotated images are .*voc:PATH"
+    ):
         open_source("classes:digits")
     with pytest.raises(ReskerasError, match=r"a classifier of what they show takes classes:digits-loc"):
         open_source("digits-loc")

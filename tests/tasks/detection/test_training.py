@@ -241,7 +241,7 @@ def test_a_backbone_of_another_network_is_refused(tmp_path, shapes, classifier):
         ({"class_weights": {"disk": 2}}, "class_weights: 'disk' is not one of disc, square"),
         ({"loss": "binary_cross_entropy"}, "loss: 'binary_cross_entropy' is only for classifiers; use auto, or focal"),
         ({"loss": {"kind": "focal", "sum_classes": True}}, "loss.sum_classes: only for classifiers"),
-        ({"images": 17}, "images: 17 of the 16 train images requested"),
+        ({"images": 17}, "images: 17 of the 16 training images requested"),
         ({"augment": {"mosaic": {"except_last": 2}}}, "augment.mosaic.except_last: 2 leaves none of 2 epochs"),
         ({"schedule": {"kind": "constant", "warmup_until": {}}}, "schedule.warmup_until: needs a classifier's"),
         ({"augment": {"mixup": 0.1}}, "augment.mixup: not for detectors"),

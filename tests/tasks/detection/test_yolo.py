@@ -156,7 +156,7 @@ def test_of_three_folders_the_images_to_validate_are_trained_on_and_that_is_told
     source = opened(roboflow(tmp_path))
     assert (source.train.count, source.test.count) == (3, 1)
     assert source.divided == "the set's test images"
-    assert source.notes == ("training includes the set's images for validation (1), as it has others for test",)
+    assert source.notes == ("training includes the set's validation images (1), because it has separate test images",)
 
 
 def test_of_several_folders_called_images_the_innermost_has_labels_beside_it(tmp_path):
@@ -275,7 +275,7 @@ def test_a_line_that_breaks_a_rule_is_named_with_it(tmp_path, line, words):
         ({"names": ["cat", "a\nb"]}, "the name of class 1, 'a\\nb', is not a valid class name"),
         ({"names": "cat"}, "names should be a list of classes"),
         ({"kpt_shape": [17]}, "kpt_shape [17] should be two whole numbers"),
-        ({"kpt_shape": [17, 3]}, "has 5 numbers; by kpt_shape a pose has 56"),
+        ({"kpt_shape": [17, 3]}, "has 5 numbers; with this kpt_shape a pose has 56"),
     ],
 )
 def test_a_description_that_breaks_a_rule_is_refused(tmp_path, fields, words):

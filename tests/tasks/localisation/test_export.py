@@ -230,7 +230,7 @@ def test_warm_up_names_and_a_client(exported, loaded, files):
 
 def test_kinds_that_cannot_be_are_refused_with_the_reason(run, refined):
     said = refused("localise", "export", run.path, "--to", "tflite-int8")
-    assert "to: tflite-int8: whole numbers of eight bits are too coarse for boxes; use tflite or" in said
+    assert "to: tflite-int8: 8-bit integers are too coarse for boxes; use tflite or" in said
     assert "export the localiser alone" in refused("localise", "export", refined.path, "--to", "tflite")
     assert "'onnxx' is not one of serving, tflite, tflite-float16, onnx, openvino; did you mean onnx?" in refused(
         "localise", "export", run.path, "--to", "onnxx"

@@ -232,7 +232,7 @@ def test_a_spec_decides_its_defaults_and_resolves_to_itself():
     [
         (["shorter=100"], "shorter: 100 is below the 224x224 pixels of the trunk's crop"),
         (["shared=head"], "shared: 'head' has no map to look at"),
-        (["negative=0.9"], "negative: 0.9 must be at most positive"),
+        (["negative=0.9"], "negative: 0.9 should be at most positive"),
         (["anchors.sizes=[16, 16]"], "anchors.sizes"),
         (["regions.size=7"], "--set: 'regions' is not one of"),
         (["trunk.depth=7"], "depth: 7 is not a possible depth"),
@@ -308,5 +308,5 @@ def test_an_ensemble_averages_probabilities_and_boxes_of_each_anchor():
     np.testing.assert_allclose(twice.boxes, alone[0].boxes[:, :, :1], atol=1e-2)
     for fields, why in (({"shorter": 60}, "shorter side"), ({"anchors": {"sizes": [9]}}, "map")):
         third = plan_of(**fields)
-        with pytest.raises(ReskerasError, match=f"with: there has another {why} than the first"):
+        with pytest.raises(ReskerasError, match=f"with: there differs from the first in its {why}"):
             check_ensemble(both, Localiser(third, None, own(third)), "there")

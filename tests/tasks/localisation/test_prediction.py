@@ -153,7 +153,7 @@ def test_nothing_is_written_where_no_file_can_be_read(task, request, tmp_path):
     told = invoke(
         task, "predict", path if task == "localise" else path / "tiny", tmp_path / "text.png", *sum(places.items(), ())
     )
-    assert told.exit_code == 1 and "image: 1 of 1 images could not be read" in told.stderr
+    assert told.exit_code == 1 and "image: 1 of 1 image could not be read" in told.stderr
     assert told.stdout == "" and [each.name for each in tmp_path.iterdir()] == ["text.png"]
 
 
@@ -161,13 +161,16 @@ def test_nothing_is_written_where_no_file_can_be_read(task, request, tmp_path):
     ("words", "why"),
     [
         (("--classes", "disk"), "classes: 'disk' is not one of disc, square; did you mean disc?"),
-        (("--classes", "disc", "--classifier", "{classifier}"), "classes: a classifier says the classes of an image"),
-        (("--classifier", "{trained}"), "has other classes than"),
+        (
+            ("--classes", "disc", "--classifier", "{classifier}"),
+            "classes: the classifier decides the classes of an image",
+        ),
+        (("--classifier", "{trained}"), "has different classes from"),
         (("--classes", "disc", "--top", "1"), "leave out top or classes"),
         (("--refiner", "{run}"), "refiner: {run} is a localiser, not a refiner"),
         (("--with", "{trained}"), "with: {trained} is a classifier, not a localiser"),
         (("--classifier", "{run}"), "classifier: {run} is a localiser, not a classifier"),
-        (("--dense", "64,56"), "dense: 64, 56: should be increasing"),
+        (("--dense", "64,56"), "dense: 64,56: should be increasing"),
         (("--out", "{folder}"), "out: {folder} already exists; name a new folder"),
         (("--annotations", "x.json"), "annotations: the ids are for --coco FILE"),
     ],

@@ -320,7 +320,7 @@ def test_without_a_localiser_of_the_same_classes_it_is_refused(run, trained, dat
         refine(data, trained, out=tmp_path / "run")
     with pytest.raises(
         ReskerasError,
-        match=r"teacher: .* has other classes than digits-loc@64: it lacks 0, 1, .* and adds disc, square",
+        match=r"teacher: .* has different classes from digits-loc@64: it lacks 0, 1, .* and adds disc, square",
     ):
         refine("digits-loc@64", run, out=tmp_path / "run")
     with pytest.raises(ReskerasError, match=r"teacher: .* is only for classifiers"):

@@ -76,7 +76,7 @@ def test_the_commands_tell_what_python_tells(run, classifier, tmp_path):
     low, high = figures["localization_error"].metric_args["interval"]
     assert figures["localization_error"].metric_value == run.evaluate().error and low <= run.evaluate().error <= high
     assert figures["mean_iou"].metric_value == run.evaluate().overlap and card.data.pipeline_tag == "object-detection"
-    assert page.count("with its boxes drawn in") >= 8 and "Surest mistakes" in page
+    assert page.count("with its boxes drawn in") >= 8 and "Most confident mistakes" in page
     assert f"{run.path} is a localiser, not a classifier; see reskeras localise evaluate" in refused(
         "predict", run.path, tmp_path / "page.html"
     )
@@ -95,7 +95,7 @@ def test_scales_that_training_has_not_seen_are_told(run):
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("--dense", "64,56"), "dense: 64, 56: should be increasing"),
+        (("--dense", "64,56"), "dense: 64,56: should be increasing"),
         (("--dense", "many"), "dense: 'many'"),
         (("--classifier", "nowhere"), "nowhere"),
     ],
@@ -106,13 +106,15 @@ def test_wrong_requests_are_told(run, words, why):
 
 def test_classes_that_differ_and_images_without_objects_are_refused(run, trained, data, tmp_path):
     with pytest.raises(
-        ReskerasError, match=r"classifier: .* has other classes than .*: it lacks disc, square and adds"
+        ReskerasError, match=r"classifier: .* has different classes from .*: it lacks disc, square and adds"
     ):
         run.evaluate(classifier=trained.path)
     folder = shapes_folder(tmp_path / "voc", train=4, test=2)
     [first, *_] = sorted((folder / "Annotations").iterdir())
     text = first.read_text()
     first.write_text(text[: text.index("<object>")] + text[text.rindex("</object>") + len("</object>") :])
-    with pytest.raises(ReskerasError, match=r"data: 1 of the 4 train images of .* hold no object; a localiser needs"):
+    with pytest.raises(
+        ReskerasError, match=r"data: 1 of the 4 training images of .* hold no object; a localiser needs"
+    ):
         train(f"voc:{folder}", out=tmp_path / "run", **SHORT)
     assert not (tmp_path / "run").exists()

@@ -167,7 +167,9 @@ def test_what_does_not_go_together_is_refused_in_two_lines(labelled, trained, tm
         "loss: 'cross_entropy' is for one class per image, but pairs:64 has several; use binary_cross_entropy or focal"
         in refused("train", *net, "--data", "pairs:64", "--loss", "cross_entropy")
     )
-    assert "digits has one class per image, but this needs several" in refused("train", *net, "--task", "multilabel")
+    assert "digits has one class per image, but a multi-label classifier needs several" in refused(
+        "train", *net, "--task", "multilabel"
+    )
     assert "is a classifier, not a multi-label classifier" in refused(
         "train",
         *net[:-4],
@@ -184,7 +186,7 @@ def test_what_does_not_go_together_is_refused_in_two_lines(labelled, trained, tm
     other = refused("evaluate", labelled.path, "--confusion", tmp_path / "c.png")
     assert "confusion: only for classifiers" in other and "is a multi-label classifier" in other
     suite = reskeras.reproduce("v1-figure-6", scale="smoke", data="pairs:64", rows=["plain-20"], out=tmp_path / "suite")
-    assert "pairs:64 has several classes per image, but this needs one" in suite.rows[0].error
+    assert "pairs:64 has several classes per image, but a classifier needs one" in suite.rows[0].error
 
 
 def test_images_of_one_class_do_not_judge_a_multi_label_run(labelled, monkeypatch):

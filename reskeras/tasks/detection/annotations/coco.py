@@ -8,12 +8,12 @@ from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from reskeras.data.layout import role_of
+from reskeras.data.layout import WORDS, role_of
 from reskeras.data.purpose import Purpose
 from reskeras.errors import ReskerasError, failure, shown
 from reskeras.tasks.detection.annotations.coco_json import Instances, key, read_instances
 from reskeras.tasks.detection.annotations.coco_shapes import corners, outline
-from reskeras.tasks.detection.annotations.folder import WORDS, annotated_file, head_of, set_of
+from reskeras.tasks.detection.annotations.folder import annotated_file, head_of, set_of
 from reskeras.tasks.detection.cleaning import Annotated, AnnotatedSet, printable
 from reskeras.tasks.detection.image_headers import StoredImage, look_at
 from reskeras.tasks.detection.tally import Tally

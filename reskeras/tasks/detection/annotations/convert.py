@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from reskeras.data.layout import WORDS
 from reskeras.data.source import unsaid_mirror
 from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.files import atomic_folder, place_of, write_bytes
-from reskeras.tasks.detection.annotations.folder import WORDS
 from reskeras.tasks.detection.annotations.writers import WRITERS, Named, Writer, part_name
 from reskeras.tasks.detection.cleaning import Annotated, AnnotatedSet, apart, check_once, cleaned
 from reskeras.tasks.detection.image_headers import StoredImage, stored_bytes

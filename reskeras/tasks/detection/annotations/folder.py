@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from reskeras.bounded import read_bounded
-from reskeras.data.layout import role_of
+from reskeras.data.layout import WORDS, role_of
 from reskeras.errors import ReskerasError, failure, shown
 from reskeras.tasks.detection.cleaning import Annotated, AnnotatedSet, as_shown, printable
 from reskeras.tasks.detection.image_headers import StoredImage, file_reader
@@ -24,7 +24,6 @@ from reskeras.walk import Walk, check_folder, is_hidden, is_image
 HEAD = 1 << 16  # bytes of a JSON by which its kind is recognised
 SLACK = 0.01
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-WORDS = {"train": "training", "validation": "validation", "test": "test"}
 
 
 def children_of(folder: Path) -> list[Path]:
@@ -156,7 +155,7 @@ def divided(parts: Mapping[str, list[Annotated]], tally: Tally) -> tuple[list[An
     train, validation, test = (parts.get(split, []) for split in WORDS)
     train = [*parts.get("", []), *train]
     if test and (train or validation) and not any(image.names for image in test):
-        tally.said.append(f"the set's images for test ({len(test):,}) have no objects and are not used")
+        tally.said.append(f"the set's test images ({len(test):,}) have no objects and are not used")
         test = []
     if not train and not (validation and test):
         return validation or test, [], ""
@@ -174,7 +173,7 @@ def set_of(
     joined = sum(image.part == "validation" for image in train) if test and parts.get("train") else 0
     if not joined:
         return found
-    told = f"training includes the set's images for validation ({joined:,}), as it has others for test"
+    told = f"training includes the set's validation images ({joined:,}), because it has separate test images"
     return replace(found, remarks=(told,))
 
 

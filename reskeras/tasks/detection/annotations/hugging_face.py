@@ -59,7 +59,7 @@ def read_hugging_face(path: Path, purpose: Purpose) -> AnnotatedSet:
         where = f"{file}, line {number}"
         image = file_named(path, file.parent, row.get("file_name"), f"{where}, file_name")
         if (before := places.setdefault(image, where)) != where:
-            raise ReskerasError(f"data: {where}: {relative(image, path)} is in {before} too")
+            raise ReskerasError(f"data: {where}: {relative(image, path)} is also in {before}")
     seen = look_at(places)
     parts: dict[str, list[Annotated]] = {}
     kinds: set[type] = set()

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from reskeras.bounded import read_bounded
-from reskeras.data.layout import role_of
+from reskeras.data.layout import WORDS, role_of
 from reskeras.data.purpose import Purpose
 from reskeras.errors import ReskerasError, failure
-from reskeras.tasks.detection.annotations.folder import WORDS, children_of, set_of
+from reskeras.tasks.detection.annotations.folder import children_of, set_of
 from reskeras.tasks.detection.annotations.voc_xml import Annotation, read_annotation
 from reskeras.tasks.detection.cleaning import Annotated, AnnotatedSet, as_shown, printable
 from reskeras.tasks.detection.image_headers import StoredImage, file_reader, look_at

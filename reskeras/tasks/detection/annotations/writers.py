@@ -83,8 +83,8 @@ class Voc(Writer):
             "{} crowds are written as difficult objects, which are ignored as well: VOC has no crowds",
         ),
         "thin": (
-            "{} box of at most one pixel is left out: VOC's corners are pixels, and equal ones are no box",
-            "{} boxes of at most one pixel are left out: VOC's corners are pixels, and equal ones are no box",
+            "{} box of at most one pixel is left out: VOC's corners are whole pixels, which would coincide",
+            "{} boxes of at most one pixel are left out: VOC's corners are whole pixels, which would coincide",
         ),
     }
 

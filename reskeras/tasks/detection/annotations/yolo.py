@@ -110,7 +110,7 @@ def _description(path: Path) -> Path | None:
     plain = [file for file in named if file.stem.lower() == "data"]
     if not plain and len(named) > 1:
         listed = " and ".join(file.name for file in named[:5])
-        raise ReskerasError(f"data: {path} has {listed}; keep one, or call it data.yaml")
+        raise ReskerasError(f"data: {path} has {listed}; keep one, or rename it to data.yaml")
     return next(iter(plain or named), None)
 
 

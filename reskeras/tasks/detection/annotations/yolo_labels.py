@@ -59,7 +59,7 @@ def _shares(words: list[str], where: str, points: int) -> list[float]:
     if points:
         if len(words) != OF_BOX - 1 + points:
             raise ReskerasError(
-                f"data: {where}: has {len(words) + 1} numbers; by kpt_shape a pose has {OF_BOX + points}"
+                f"data: {where}: has {len(words) + 1} numbers; with this kpt_shape a pose has {OF_BOX + points}"
             )
         words = words[: OF_BOX - 1]
     elif len(words) != OF_BOX - 1 and (len(words) % 2 or len(words) < 2 * LEAST_POINTS):
