@@ -236,6 +236,7 @@ def test_each_canvas_has_the_losses_of_a_detector_of_that_one_canvas(lively):
             assert np.ptp(ours[name]) > 0
 
 
+@pytest.mark.sample(1)
 def test_canvases_share_their_weights_and_none_is_counted_twice(lively):
     plan, weights = lively
     model = training_model(plan, "tiny", 2)
@@ -391,6 +392,7 @@ def test_scales_by_the_shorter_side_are_so_many_pixels_whatever_the_orientation(
         assert first.pixels.shape[1:3] == (plan.canvases[number] if resize else (48, 64))
 
 
+@pytest.mark.sample(1)
 def test_scales_by_the_shorter_side_equal_the_factors_where_canvases_do(lively, mixed):
     """48 pixels are the detector's own: 24 and 96 of it are half and twice."""
     _, files = files_of(mixed, 4)
