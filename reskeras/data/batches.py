@@ -66,7 +66,7 @@ def pipeline_options() -> tf.data.Options:
     return options
 
 
-# Keeps AutoGraph from rewriting what a pipeline maps, which takes seconds: there are no Python branches on tensors in it.
+# Keeps AutoGraph from rewriting what a pipeline maps, which takes seconds: nothing there branches on tensors in Python.
 as_written = tf.autograph.experimental.do_not_convert
 
 
