@@ -349,7 +349,7 @@ def test_a_pyramid_by_the_shorter_side_learns_finds_and_is_exported(detector_run
     assert all(found.detections for found in run.predict(files, others=[detector_run]))
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 def test_the_served_detector_gives_the_same_and_says_how_large_a_map_is(lively, mixed):
     plan, weights = lively
     detector, (test, files) = detector_of(lively), files_of(mixed)
