@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -196,11 +197,29 @@ def fit_image(image: tf.Tensor, height: int, width: int, framing: Framing = WHOL
     nothing.
     """
     channels = image.shape[-1]
+    if tf.executing_eagerly():
+        fitted = _fitted(image, height, width, framing)
+    else:
+        fitted = _fitting(height, width, channels, framing)(image)
+    return tf.ensure_shape(fitted, [height, width, channels])
+
+
+def _fitted(image: tf.Tensor, height: int, width: int, framing: Framing) -> tf.Tensor:
     shape = tf.shape(image)
     fitting = tf.logical_and(tf.equal(shape[0], height), tf.equal(shape[1], width))
     fitting = tf.logical_and(fitting, framing.crop == 1)
-    fitted = tf.cond(fitting, lambda: image, lambda: _cover(image, height, width, framing))
-    return tf.ensure_shape(fitted, [height, width, channels])
+    return tf.cond(fitting, lambda: image, lambda: _cover(image, height, width, framing))
+
+
+@cache
+def _fitting(height: int, width: int, channels: int, framing: Framing) -> Callable[[tf.Tensor], tf.Tensor]:
+    """`_fitted` to one size as a function whose graph is made once in a process: every pipeline of a training has
+    it."""
+    return tf.function(
+        partial(_fitted, height=height, width=width, framing=framing),
+        input_signature=[tf.TensorSpec([None, None, channels], tf.uint8)],
+        autograph=False,
+    )
 
 
 def _cover(image: tf.Tensor, height: int, width: int, framing: Framing) -> tf.Tensor:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.batches import Batches, ReadAhead, fitted, fitted_batch, pipeline_options
+from reskeras.data.batches import Batches, ReadAhead, as_written, fitted, fitted_batch, pipeline_options
 from reskeras.data.broken import first_broken
 from reskeras.data.epoch_order import EpochOrder
 from reskeras.data.preprocessing import Preprocessing
@@ -71,8 +71,8 @@ def training_batches(
     def loaded(indices: tf.Tensor, epoch: tf.Tensor, place: tf.Tensor, *more: tf.Tensor) -> Any:
         return loader(indices, tf.random.experimental.stateless_fold_in(_fold(seed, epoch), place), epoch, *more)
 
-    dataset = tf.data.Dataset.range(epochs.start, epochs.stop, output_type=tf.int32).flat_map(epoch_batches)
-    dataset = dataset.map(loaded, num_parallel_calls=read_ahead.parallel, deterministic=True)
+    dataset = tf.data.Dataset.range(epochs.start, epochs.stop, output_type=tf.int32).flat_map(as_written(epoch_batches))
+    dataset = dataset.map(as_written(loaded), num_parallel_calls=read_ahead.parallel, deterministic=True)
     return dataset.prefetch(read_ahead.ready).with_options(pipeline_options())
 
 
@@ -82,7 +82,7 @@ def ordered_batches(
     """`load` of each batch of `count` images in order, padded with the last image: `load` takes int64
     indices of this shard's `rows`, and their weights, float32: 0 where it was filled up."""
     dataset = tf.data.Dataset.from_tensor_slices(_ordered(count, rows))
-    dataset = dataset.map(load, num_parallel_calls=read_ahead.parallel, deterministic=True)
+    dataset = dataset.map(as_written(load), num_parallel_calls=read_ahead.parallel, deterministic=True)
     return dataset.prefetch(read_ahead.ready).with_options(pipeline_options())
 
 
@@ -114,7 +114,7 @@ def evaluation_batches(
     if shard is None:
         batches = fitted(split, range(split.count), preprocessing.size, batch_size, preprocessing.framing)
         ready = ReadAhead.of(batch_size, preprocessing.size).ready
-        return replace(batches, dataset=batches.dataset.map(finished).prefetch(ready))
+        return replace(batches, dataset=batches.dataset.map(as_written(finished)).prefetch(ready))
 
     rows = Rows.shard(batch_size, *shard)
     read_ahead = ReadAhead.of(rows.count, preprocessing.size)

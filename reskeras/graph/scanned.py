@@ -137,11 +137,8 @@ class ScannedUnits(keras.layers.Layer):
             x = execute(self.template.nodes, x, tensors)
             return (x, *(value for norm in norms for value in tensors.statistics[norm.name]))
 
-        units = partial(looped, unit, dtypes)
-        if self.recompute and training:
-            stream, *values = looped_in_groups(tf.recompute_grad(units), dtypes, stream, *stacked.values())
-        else:
-            stream, *values = units(stream, *stacked.values())
+        loop = looped_in_groups if self.recompute and training else looped
+        stream, *values = loop(unit, dtypes, stream, *stacked.values())
         return stream, {
             (local_name(norm.name, self.template), role): values[2 * place + which]
             for place, norm in enumerate(norms)
@@ -200,13 +197,16 @@ def looped(
 
 
 def looped_in_groups(
-    units: Callable[..., tuple[tf.Tensor, ...]], dtypes: Sequence[tf.DType], x: tf.Tensor, *stacked: tf.Tensor
+    step: Callable[..., tuple[tf.Tensor, ...]], dtypes: Sequence[tf.DType], x: tf.Tensor, *stacked: tf.Tensor
 ) -> tuple[tf.Tensor, ...]:
-    """`units(x, *stacked)` of some of the entries at a time: where its activations are recomputed, those that are kept
-    are the stream between groups and, one group at a time, all of a group's; their sum is least for groups of about
-    the root of the number of units."""
+    """`looped`, whose backward pass recomputes the activations of the steps, a group of them at a time. Those that are
+    kept are the stream between groups and, one group at a time, all of a group's; their sum is least for groups of
+    about the root of the number of steps."""
     count = stacked[0].shape[0]
-    size = max(1, round(math.sqrt(count / KEPT)))
+    size = round(math.sqrt(count / KEPT))
+    if size < 2:  # a loop within the loop for one step would take as long again to trace
+        return looped(tf.recompute_grad(step), dtypes, x, *stacked)
+    units = tf.recompute_grad(partial(looped, step, dtypes))
     first = count % size  # units that are left over
     written: list[tf.Tensor] = []
     if first:

@@ -85,7 +85,10 @@ class Feeding(Protocol):
         """What the device computes of the parts of a training batch before each step: what the model takes."""
 
     def watching(self) -> tuple[tf.data.Dataset, int]:
-        """Batches of every watched image once, in order, and the number of batches."""
+        """Batches of every watched image once, in order, again and again, and the number of batches of one pass.
+
+        Without end, so that one iterator serves all epochs: each that is begun takes TensorFlow up to half a second.
+        """
 
     def check(self) -> None:
         """Raise ReskerasError when these images cannot be augmented or sharded as the recipe asks."""

@@ -66,6 +66,7 @@ def test_bytes_that_are_no_image_any_more_are_told_in_a_line(folder):
         assert told(dataset).startswith("data: an image could not be read: ")
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("content", "words"), [(None, "has disappeared since"), (b"GIF89a", "changed since"), (b"", "changed since")]
 )

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from reskeras.data import decode
 from reskeras.data.batches import fitted
 from reskeras.data.decode import Framing, fit_image
 from reskeras.data.division import divided_by_position
@@ -209,6 +210,15 @@ def test_fitting_covers_then_crops_the_centre():
     same = np.random.default_rng(0).integers(0, 255, (7, 9, 3)).astype(np.uint8)
     np.testing.assert_array_equal(fit_image(tf.constant(same), 7, 9), same)
     assert fit_image(tf.zeros([3, 100, 3], tf.uint8), 32, 16).shape == (32, 16, 3)
+
+
+def test_pipelines_share_one_graph_that_fits_to_a_size():
+    """It is a third of what a training traces before its first step, and a training has four pipelines."""
+    images = [np.random.default_rng(side).integers(0, 255, (side, side, 1)).astype(np.uint8) for side in (13, 14)]
+    for image in images:
+        [found] = tf.data.Dataset.from_tensors(image).map(lambda one: fit_image(one, 11, 17))
+        np.testing.assert_array_equal(found, fit_image(tf.constant(image), 11, 17))
+    assert decode._fitting(11, 17, 1, Framing()).experimental_get_tracing_count() == 1
 
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)

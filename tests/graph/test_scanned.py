@@ -275,11 +275,7 @@ def test_groups_of_units_are_the_units_one_after_another(count):
     def step(x, factor, shift):
         return tf.tanh(x * factor) + shift, tf.reduce_sum(x, axis=0)
 
-    units = partial(looped, step, [tf.float32])
-    ways = (
-        lambda: units(start, factors, shifts),
-        lambda: looped_in_groups(tf.recompute_grad(units), [tf.float32], start, factors, shifts),
-    )
+    ways = [partial(loop, step, [tf.float32], start, factors, shifts) for loop in (looped, looped_in_groups)]
     found = []
     for way in ways:
         with tf.GradientTape() as tape:
@@ -293,3 +289,13 @@ def test_groups_of_units_are_the_units_one_after_another(count):
     np.testing.assert_allclose(found[0][0], x, rtol=1e-5, atol=1e-5)
     for ours, theirs in zip(*found, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("count", "loops"), [(1, 1), (13, 1), (14, 2), (16, 2)])
+def test_groups_of_one_unit_have_no_loop_of_their_own(count, loops):
+    """It would be traced, and traced again for the backward pass, for nothing."""
+    values = tf.ones([count, 3])
+    way = partial(looped_in_groups, lambda x, factor: (x * factor,), [], tf.ones([2, 3]), values)
+    graph = tf.function(way).get_concrete_function().graph.as_graph_def()
+    operations = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    assert sum(node.op.endswith("While") for node in operations) == loops

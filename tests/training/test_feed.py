@@ -50,6 +50,7 @@ def test_balanced_classes_share_the_loss_equally_whatever_the_smoothing(skewed, 
         np.testing.assert_allclose(weights[true == index], 50 / (3 * count), rtol=1e-5)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("mix", [{"mixup": 0.2}, {"mixup": 1.0}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 1.0}])
 def test_mixed_images_count_share_by_share(skewed, mix, smoothing):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import yaml
+from tensorflow.python.data.ops.iterator_ops import OwnedIterator
 
 import reskeras
 from reskeras.errors import ReskerasError
@@ -257,6 +258,23 @@ def test_a_callback_of_the_users_gets_numbers(tmp_path):
     small = reskeras.network(family="cifar", stages=[1], input_shape=[8, 8, 1])
     reskeras.train(small, "digits@64", epochs=1, out=tmp_path / "run", callbacks=[watch])
     assert losses and all(type(loss) is float for loss in losses)
+
+
+def test_more_epochs_begin_no_more_iterators(tmp_path, monkeypatch):
+    """Each that is begun takes TensorFlow up to half a second: the watched images have one, as the training images."""
+    begun, begin = [], OwnedIterator.__init__
+
+    def counted(iterator, *args, **fields):
+        begun[-1] += 1
+        begin(iterator, *args, **fields)
+
+    monkeypatch.setattr(OwnedIterator, "__init__", counted)
+    small = reskeras.network(family="cifar", stages=[1], input_shape=[8, 8, 1])
+    for epochs in (1, 3):
+        begun.append(0)
+        run = reskeras.train(small, "digits@64", epochs=epochs, out=tmp_path / str(epochs))
+        assert len({row["val_loss"] for row in run.folder.metrics()}) == epochs
+    assert begun[0] == begun[1] > 1
 
 
 def test_workers_ask_each_other_as_often_as_the_chief_says_and_at_the_end_of_an_epoch(monkeypatch):

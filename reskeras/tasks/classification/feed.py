@@ -131,15 +131,16 @@ class Feed:
             self.at(epoch).training(0, 0, 1)
 
     def watching(self) -> tuple[tf.data.Dataset, int]:
-        """Batches of every watched image once, in order, and the number of batches."""
+        """Batches of every watched image once, in order, again and again, and the number of batches of one pass."""
         size = min(self.recipe.step_images, self.watched.count)
         size += -size % self.replicas.count
         several = self.replicas.count > 1
 
         def shard(part: tuple[int, int]) -> tf.data.Dataset:
-            return evaluation_batches(
+            batches = evaluation_batches(
                 self.watched, self.preprocessing, size, classes=self.classes, shard=part if several else None
-            ).dataset
+            )
+            return batches.dataset.repeat()
 
         return self.replicas.dataset(shard, size), -(-self.watched.count // size)
 

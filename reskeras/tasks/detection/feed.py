@@ -93,7 +93,7 @@ class DetectionFeed(ObjectFeed):
         return inputs, weights
 
     def watching(self) -> tuple[tf.data.Dataset, int]:
-        """Batches of every watched image once, in order, and the number of batches."""
+        """Batches of every watched image once, in order, again and again, and the number of batches of one pass."""
         size = min(self.recipe.step_images, self.watched.count)
         size += -size % self.replicas.count
 
@@ -112,7 +112,7 @@ class DetectionFeed(ObjectFeed):
                 ordered_batches(partial(load, canvas), len(images), rows, read_ahead)
                 for canvas, images in by_canvas.items()
             ]
-            return reduce(tf.data.Dataset.concatenate, parts)
+            return reduce(tf.data.Dataset.concatenate, parts).repeat()
 
         return self.replicas.dataset(shard, size), sum(-(-len(images) // size) for images in by_canvas.values())
 

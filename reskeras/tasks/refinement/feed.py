@@ -117,7 +117,8 @@ class RefinerFeed(ObjectFeed):
         return erasing(self.recipe.augment.erase, self.preprocessing.height, self.preprocessing.width)
 
     def watching(self) -> tuple[tf.data.Dataset, int]:
-        """Batches of some regions of every watched image once, in order, and the number of batches."""
+        """Batches of some regions of every watched image once, in order, again and again, and the number of batches of
+        one pass."""
         count = len(self.looked.image)
         size = min(self.recipe.step_images, count)
         size += -size % self.replicas.count
@@ -127,7 +128,7 @@ class RefinerFeed(ObjectFeed):
 
         def shard(part: tuple[int, int]) -> tf.data.Dataset:
             rows = Rows.shard(size, *part)
-            return ordered_batches(load, count, rows, self.read_ahead(rows.count))
+            return ordered_batches(load, count, rows, self.read_ahead(rows.count)).repeat()
 
         return self.replicas.dataset(shard, size), -(-count // size)
 

@@ -158,6 +158,7 @@ def test_it_is_the_mean_of_what_every_detector_says_of_the_proposals_of_all(part
 OPTIONS = [Options(), Options(refine=True), Options(scales=(1.0, 1.5), canonical=16.0, refine=True)]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("options", OPTIONS)
 def test_the_order_of_the_detectors_changes_nothing(parts, files, options):
     one, other = (found_by(*pair, files[0], options, 100) for pair in ((parts[0], parts[1:]), (parts[1], parts[:1])))
@@ -167,6 +168,7 @@ def test_the_order_of_the_detectors_changes_nothing(parts, files, options):
     assert np.allclose(one["proposals"], other["proposals"], atol=1e-3)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("options", OPTIONS)
 def test_a_detector_with_itself_is_itself(parts, files, options):
     alone, twice = found_by(parts[0], [], files[0], options), found_by(parts[0], [parts[0]] * 2, files[0], options)

@@ -139,13 +139,15 @@ def test_a_batch_of_all_images_that_replicas_cannot_share_is_refused(source):
 def test_every_watched_image_is_seen_once(source):
     fed = feed(source)
     dataset, count = fed.watching()
-    seen = [(inputs, weights.numpy()) for inputs, weights in dataset]
+    seen = [(inputs, weights.numpy()) for inputs, weights in dataset.take(count)]
     assert len(seen) == count == 2
     assert [weights.tolist() for _, weights in seen] == [[1, 1, 1, 1], [1, 1, 0, 0]]
     found = np.concatenate([inputs["boxes"].numpy() for inputs, _ in seen])[:6]
     for index in range(6):
         boxes, _, _ = source.test.rows(index)
         assert np.allclose(found[index, : len(boxes)], boxes)
+    again, weights = next(iter(dataset.skip(count)))  # and then the first again
+    assert np.array_equal(again["boxes"], seen[0][0]["boxes"]) and weights.numpy().tolist() == [1, 1, 1, 1]
 
 
 def test_images_are_held_out_with_their_boxes(source):

@@ -185,6 +185,7 @@ def test_an_image_that_a_tile_holds_is_as_without_tiles(detector_run, files):
         same(one.detections, other.detections)
 
 
+@pytest.mark.slow
 def test_a_video_in_tiles_is_its_frames_in_tiles(detector_run, files, film):
     [video] = detector_run.predict(film, tiling=Tiling(40))
     for frame, image in zip(video, detector_run.predict(files, tiling=Tiling(40)), strict=True):

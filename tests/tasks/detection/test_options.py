@@ -14,8 +14,8 @@ from tests.tasks.detection.shapes import DETECTOR, LEARNING
 @pytest.mark.parametrize(
     "options",
     [
-        Options(refine=True),
-        Options(scales=(0.75, 1.0, 1.5), canonical=24.0),
+        pytest.param(Options(refine=True), marks=pytest.mark.slow),  # the last is both
+        pytest.param(Options(scales=(0.75, 1.0, 1.5), canonical=24.0), marks=pytest.mark.slow),
         Options(refine=True, scales=(1.0, 1.5), canonical=16.0),
     ],
 )

@@ -52,6 +52,7 @@ def test_keras_suppresses_as_the_papers_loop_does_what_there_is_without(parts, f
         np.testing.assert_allclose(own_boxes, boxes[[index for index, _ in kept]], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_an_export_suppresses_as_keras_does(parts, files, detector_run, tmp_path):
     weights, preprocessing, plan = parts
     classes = detector_run.folder.classes()

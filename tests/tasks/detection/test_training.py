@@ -82,6 +82,7 @@ ALL_CHANGES = {
 }
 
 
+@pytest.mark.slow
 def test_a_recipe_of_all_that_there_is_trains_and_is_kept(tmp_path, shapes):
     told = []
     fields = {**SHORT, **ALL_CHANGES, "epochs": 2, "precision": "mixed_bfloat16"}

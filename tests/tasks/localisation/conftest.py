@@ -9,9 +9,9 @@ from tests.tasks.localisation.shapes import LEARNING, REFINER, REFINING, SPEC, r
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory):
+def folder(made_once):
     """A VOC folder of squares and discs."""
-    return shapes_folder(tmp_path_factory.mktemp("shapes") / "voc", train=24, test=8)
+    return made_once("localised", lambda folder: shapes_folder(folder / "voc", train=24, test=8)) / "voc"
 
 
 @pytest.fixture(scope="session")
@@ -28,28 +28,31 @@ def files(folder):
 
 
 @pytest.fixture(scope="session")
-def run(data, tmp_path_factory):
+def run(data, made_once):
     """A trained localiser."""
-    return train(data, out=tmp_path_factory.mktemp("localiser") / "run", **LEARNING)
+    return reskeras.Run(made_once("localiser", lambda folder: train(data, out=folder / "run", **LEARNING)) / "run")
 
 
 @pytest.fixture(scope="session")
-def refined(data, run, tmp_path_factory):
+def refined(data, run, made_once):
     """A trained refiner of its boxes."""
     spec, fields = {**REFINER, "regions": 24}, {**REFINING, "epochs": 8, "learning_rate": 0.05}
-    return refine(data, run, spec, out=tmp_path_factory.mktemp("refiner") / "run", **fields)
+    folder = made_once("refiner", lambda folder: refine(data, run, spec, out=folder / "run", **fields))
+    return reskeras.Run(folder / "run")
 
 
 @pytest.fixture(scope="session")
-def classifier(tmp_path_factory):
+def classifier(made_once):
     """A classifier of the same names, in another order, with the trunk's network: it learnt nothing about shapes."""
     from PIL import Image
 
-    folder = tmp_path_factory.mktemp("classes")
-    for label, name in enumerate(("square", "disc")):
-        (folder / name).mkdir()
-        for number in range(10):
-            pixels = np.random.default_rng(number).integers(80 * label, 80 * label + 90, (40, 40, 3), np.uint8)
-            Image.fromarray(pixels).save(folder / name / f"{number}.png")
-    fields = {"epochs": 1, "batch_size": 8, "precision": "float32", "out": tmp_path_factory.mktemp("c") / "run"}
-    return reskeras.train(reskeras.network(**SPEC["trunk"]), f"folder:{folder}", **fields)
+    def make(folder):
+        for label, name in enumerate(("square", "disc")):
+            (folder / "classes" / name).mkdir(parents=True)
+            for number in range(10):
+                pixels = np.random.default_rng(number).integers(80 * label, 80 * label + 90, (40, 40, 3), np.uint8)
+                Image.fromarray(pixels).save(folder / "classes" / name / f"{number}.png")
+        fields = {"epochs": 1, "batch_size": 8, "precision": "float32", "out": folder / "run"}
+        reskeras.train(reskeras.network(**SPEC["trunk"]), f"folder:{folder / 'classes'}", **fields)
+
+    return reskeras.Run(made_once("classifier-of-shapes", make) / "run")
