@@ -1,7 +1,8 @@
 """Make an ONNX file of a SavedModel, or OpenVINO's files of an ONNX file; a script, run in a process of its own.
 
 It is called with SOURCE TARGET, and reads from standard input what the file is to say, as JSON: `inputs` and `outputs`,
-each [name, shape] with null for the free batch, `about`, and `metadata`, texts by name. It imports nothing of reskeras.
+each [name, shape] with null for the free batch, or for OpenVINO `outputs` by name alone, `about`, and `metadata`, texts
+by name. It imports nothing of reskeras.
 """
 
 from __future__ import annotations
@@ -96,6 +97,8 @@ def to_openvino(source: str, target: str, said: dict[str, Any]) -> None:
     import openvino
 
     model = openvino.convert_model(source)
+    for output, name in zip(model.outputs, said["outputs"], strict=True):
+        output.get_tensor().set_names({name})  # some have those of ONNX nodes too
     for name, text in said["metadata"].items():
         model.set_rt_info(text, ["reskeras", name])
     openvino.save_model(model, target, compress_to_fp16=False)

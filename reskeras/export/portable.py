@@ -41,7 +41,8 @@ def write_openvino(module: Convertible, path: Path, usage: Usage, what: str) -> 
         between = folder / "network.onnx"
         facts = write_onnx(module, between, usage, what, OPENVINO)
         make_folder(path.parent)
-        _convert(between, path, "OpenVINO", _said(facts, what))
+        names = {"outputs": [each["name"] for each in facts["outputs"]]}
+        _convert(between, path, "OpenVINO", _said(facts, what) | names)
     return facts
 
 
