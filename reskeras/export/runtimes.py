@@ -149,8 +149,10 @@ class OpenVinoModel(Model):
         import openvino
 
         how = {"INFERENCE_PRECISION_HINT": precision} if precision else {}
-        self._model = openvino.Core().compile_model(str(path), "CPU", how)
-        self._names = {each.any_name: each for each in self._model.outputs}
+        read = openvino.Core().read_model(str(path))
+        self._model = openvino.Core().compile_model(read, "CPU", how)
+        names = [each.any_name for each in read.outputs]  # in the compiled one they may have others too
+        self._names = dict(zip(names, self._model.outputs, strict=True))
         self._types = {each.any_name: each.element_type.to_dtype() for each in self._model.inputs}
         first = self._model.inputs[0].partial_shape[0]
         self.batch = first.get_length() if first.is_static else None
