@@ -55,9 +55,10 @@ HALF = replace(LITE, kind="tflite-float16", help="")
 QUANTISED = [replace(HALF, kind=f"tflite-{kind}") for kind in ("dynamic", "int8", "int8-io", "int8-w4", "int16x8")]
 ONNX = Artefact("onnx", "", FILE, "float32", ("onnx", "tf2onnx", "onnxruntime"), "onnx", batched=True)
 OPENVINO = Artefact("openvino", "", FILE, "float32", ("onnx", "tf2onnx", "openvino"), "openvino", batched=True)
+PORTABLE_INT8 = [replace(each, kind=f"{each.kind}-int8", help="") for each in (ONNX, OPENVINO)]
 OF_CLASSIFIERS = [
     Artefact("serving", "classification", f"{CLASSIFIER}:write_served", SERVED),
-    *_of("classification", LITE, HALF, *QUANTISED, ONNX, OPENVINO),
+    *_of("classification", LITE, HALF, *QUANTISED, ONNX, OPENVINO, *PORTABLE_INT8),
     *(
         Artefact(kind, "classification", f"{CLASSIFIER}:write_foreign")
         for kind in ("keras-weights", "torchvision-state-dict", "timm-state-dict")

@@ -2,7 +2,7 @@
 
 It is called with SOURCE TARGET, and reads from standard input what the file is to say, as JSON: `inputs` and `outputs`,
 each [name, shape] with null for the free batch, or for OpenVINO `outputs` by name alone, `about`, and `metadata`, texts
-by name. It imports nothing of reskeras.
+by name; `integers` says that the SavedModel is of a network's integer form. It imports nothing of reskeras.
 """
 
 from __future__ import annotations
@@ -12,8 +12,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 OPSET = 17  # tf2onnx 1.17 refuses those after 20, and runtimes on devices are behind
 BATCH = "batch"
+LEAST, MOST = 1e-8, 127  # the least range of a kernel's filter, and the largest integer
+UINT8 = 2  # in the numbers of ONNX
+LIKE = 1e-3  # of a step, that rounding errors of float32 stay below
+MOVES = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten")  # runtimes leave integers as they are in these
+CHOOSES = ("MaxPool", "Pad", "Slice")  # and in these where they are given integers
+ROUNDED, REAL = "QuantizeLinear", "DequantizeLinear"
 
 
 def to_onnx(source: str, target: str, said: dict[str, Any]) -> None:
@@ -40,6 +48,8 @@ def to_onnx(source: str, target: str, said: dict[str, Any]) -> None:
         _ordered(values, wanted)
     _without_carried_constants(model.graph)
     del model.graph.value_info[:]  # shapes with made-up names for the batch
+    if said.get("integers"):
+        _Integers(model.graph).write()
     model.producer_name, model.doc_string = "reskeras", said["about"]
     onnx.helper.set_model_props(model, said["metadata"])
     onnx.checker.check_model(model, full_check=True)
@@ -90,6 +100,100 @@ def _without_carried_constants(graph: Any) -> None:
     for output in graph.output:
         if output.name in renamed:
             raise ValueError(f"{output.name} is what a loop carries along")
+
+
+class _Integers:
+    """Writes what tf2onnx makes of rounding in float32 as integers: kernels and biases, pixels, and what is chosen of
+    rounded tensors. onnxruntime and OpenVINO compute in integers between what is written so."""
+
+    def __init__(self, graph: Any):
+        from onnx import helper, numpy_helper
+
+        self.graph, self.node, self.stored = graph, helper.make_node, numpy_helper.from_array
+        self.constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+        self.made_by = {name: node for node in graph.node for name in node.output}
+        self.taken_by: dict[str, list[Any]] = {}
+        for node in graph.node:
+            for name in node.input:
+                self.taken_by.setdefault(name, []).append(node)
+        self.nodes: list[Any] = []
+
+    def write(self) -> None:
+        """Change the graph."""
+        for node in list(self.graph.node):
+            if node.op_type == "Conv":
+                self._convolution(node)
+            if node.op_type == ROUNDED and self._is_pixels(node):
+                for each in self.taken_by[node.output[0]]:
+                    each.input[0] = self.made_by[node.input[0]].input[0]
+                continue
+            self.nodes.append(node)
+            if node.op_type in CHOOSES:
+                self._chosen(node)
+        del self.graph.node[:]
+        self.graph.node.extend(_used(self.nodes, {each.name for each in self.graph.output}))
+        taken = {name for node in self.graph.node for name in node.input}
+        stored = [self.stored(value, name) for name, value in self.constants.items() if name in taken]
+        del self.graph.initializer[:]
+        self.graph.initializer.extend(stored)
+
+    def _convolution(self, node: Any) -> None:
+        """Store kernel and bias as integers, unless the kernel is none of them: a layer kept in float32."""
+        kernel, source = self.constants[node.input[1]], self._rounding_of(node.input[0])
+        steps = (np.maximum(np.abs(kernel).max(axis=(1, 2, 3)), LEAST) / MOST).astype(np.float32)
+        whole = kernel / steps[:, None, None, None]
+        if source is None or np.abs(whole - np.rint(whole)).max() > LIKE:
+            return
+        units = (steps * self.constants[source.input[1]]).astype(np.float32)
+        bias = self.constants[node.input[2]] if len(node.input) > 2 else np.zeros(len(steps), np.float32)
+        rows = ("kernel", np.rint(whole).astype(np.int8), steps), ("bias", np.rint(bias / units).astype(np.int32), units)
+        names = []
+        for role, values, unit in rows:
+            name = f"{node.name}/{role}"
+            zero = np.zeros(len(unit), values.dtype)
+            self.constants |= {name: values, f"{name}/step": unit, f"{name}/zero": zero}
+            given = [name, f"{name}/step", f"{name}/zero"]
+            self.nodes.append(self.node(REAL, given, [f"{name}/real"], f"{name}/{REAL}", axis=0))
+            names.append(f"{name}/real")
+        node.input[:] = [node.input[0], *names]
+
+    def _rounding_of(self, name: str) -> Any:
+        """The operation that gives a tensor its range; None for one that is not rounded."""
+        while (node := self.made_by.get(name)) is not None and node.op_type in (*MOVES, *CHOOSES):
+            name = node.input[0]
+        return node if node is not None and node.op_type == REAL else None
+
+    def _is_pixels(self, node: Any) -> bool:
+        """Whether it rounds pixels that are integers already, by a Cast that tf2onnx writes."""
+        cast = self.made_by.get(node.input[0])
+        if cast is None or cast.op_type != "Cast" or cast.input[0] not in {each.name for each in self.graph.input}:
+            return False
+        [kind] = {each.type.tensor_type.elem_type for each in self.graph.input if each.name == cast.input[0]}
+        step, zero = (self.constants[name] for name in node.input[1:3])
+        return bool(kind == UINT8 and zero.dtype == np.uint8 and step == 1 and zero == 0)
+
+    def _chosen(self, node: Any) -> None:
+        """Choose among the integers of a rounded tensor, which runtimes else do among real numbers."""
+        source, name, result = self.made_by.get(node.input[0]), f"{node.output[0]}/chosen", node.output[0]
+        if source is None or source.op_type != REAL:
+            return
+        whole, step, zero = source.input
+        node.input[0] = whole
+        if node.op_type == "Pad":
+            node.input[:] = [*node.input[:2], zero]
+        node.output[0] = name
+        self.made_by[result] = made = self.node(REAL, [name, step, zero], [result], f"{name}/{REAL}")
+        self.nodes.append(made)
+
+
+def _used(nodes: list[Any], outputs: set[str]) -> list[Any]:
+    """Those whose results lead to outputs."""
+    wanted, kept = set(outputs), []
+    for node in reversed(nodes):
+        if wanted & set(node.output):
+            wanted |= set(node.input)
+            kept.append(node)
+    return kept[::-1]
 
 
 def to_openvino(source: str, target: str, said: dict[str, Any]) -> None:

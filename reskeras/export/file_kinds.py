@@ -83,10 +83,11 @@ class FileKind:
 
 def file_kind(kind: str, name: str) -> FileKind:
     """The kind of artefacts of a model called `name`."""
-    if kind == ONNX:
-        return FileKind(f"{name}.onnx", f"{name}.onnx", f"{name}.onnx.json", _make_onnx)
-    if kind == OPENVINO:
-        folder = f"{name}-{OPENVINO}"
+    if kind.startswith(ONNX):
+        file = f"{name}{kind.removeprefix(ONNX)}.onnx"
+        return FileKind(file, file, f"{file}.json", _make_onnx)
+    if kind.startswith(OPENVINO):
+        folder = f"{name}-{kind}"
         files = f"{folder}/{name}.xml", f"{folder}/{name}.json"
         return FileKind(folder, *files, _make_openvino, precision="f32", also="", bound=True)
     stem = f"{name}{kind.removeprefix(LITE)}"
@@ -98,11 +99,11 @@ def file_kind(kind: str, name: str) -> FileKind:
 
 
 def _make_onnx(exporter: FileExporter, kind: str, path: Path) -> dict[str, Any]:
-    return write_onnx(exporter.module(kind), path, exporter.usage, exporter.what)
+    return write_onnx(exporter.module(kind), path, exporter.usage, exporter.what, kind)
 
 
 def _make_openvino(exporter: FileExporter, kind: str, path: Path) -> dict[str, Any]:
-    return write_openvino(exporter.module(kind), path, exporter.usage, exporter.what)
+    return write_openvino(exporter.module(kind), path, exporter.usage, exporter.what, kind)
 
 
 def _make_lite(exporter: FileExporter, kind: str, path: Path) -> dict[str, Any]:
@@ -153,7 +154,8 @@ def _tried(exporter: FileExporter, kind: str, file: Path, how: FileKind) -> Tria
     except Crash as error:
         return Trial(how.also or "default", np.inf, 0.0, LEAST, how.bound, str(error))
     proof = exporter.proof_of(kind, file, answers)
-    trial = Trial(answers.precision, proof.difference, proof.agreement, LEAST, how.bound)
+    agreement = proof.integers.top if proof.integers else proof.agreement  # with what is proven first
+    trial = Trial(answers.precision, proof.difference, agreement, LEAST, how.bound)
     if how.also == HALF and not trial.holds:
         trial = replace(trial, found=layer_at_fault(file, exporter.inputs(), answers.values))
     return trial

@@ -59,13 +59,17 @@ class Integers:
         made, weights = from_pixels(plan, weights, preprocessing.mean, preprocessing.std)
         return cls(made, settled(made, weights))
 
-    def logits(self, images: np.ndarray, watch: Watch | None = None) -> Rounded:
-        """Exact logits, in whole steps, of raw images; `watch` sees what is rounded on the way."""
-        return computed(self.plan, self.weights, images.astype(np.float32), watch)
+    def logits(
+        self, images: np.ndarray, watch: Watch | None = None, unrounded: Collection[str] = frozenset()
+    ) -> Rounded:
+        """Exact logits, in whole steps, of raw images; `watch` sees what is rounded on the way, which tensors
+        `unrounded` are not."""
+        return computed(self.plan, self.weights, images.astype(np.float32), watch, unrounded)
 
-    def step(self, node: op.Quantise) -> float:
-        """The step of a rounding."""
-        return float(range_of(node, self.weights)[0])
+    def range(self, node: op.Quantise) -> tuple[float, int]:
+        """The step of a rounding, and the 8-bit integer that stands for zero."""
+        step, zero = range_of(node, self.weights)
+        return float(step), zero
 
     @property
     def convolutions(self) -> list[tuple[op.Conv, np.float32]]:
@@ -74,12 +78,20 @@ class Integers:
 
 
 class IntegerInference(tf.Module):
-    """The graph of `integers` that rounds in float32, for converters: float32 pixels to logits and probabilities."""
+    """The graph of `integers` that rounds in float32, for converters: `pixels`, float32 or uint8, to logits and
+    probabilities."""
 
-    def __init__(self, integers: Integers, classes: Sequence[str], head: Head = SOFTMAX, batch: int | None = None):
+    def __init__(
+        self,
+        integers: Integers,
+        classes: Sequence[str],
+        head: Head = SOFTMAX,
+        batch: int | None = None,
+        pixels: str = "float32",
+    ):
         super().__init__()
         self.classes, self.head = tuple(classes), head
-        self.images = tf.TensorSpec([batch, *integers.plan.input_shape], tf.float32, name="images")
+        self.images = tf.TensorSpec([batch, *integers.plan.input_shape], tf.as_dtype(pixels), name="images")
         network = compile_plan(integers.plan, "inference")
         write(network, dict(integers.weights))
         self.network = lambda images: network(images, training=False)
@@ -87,7 +99,7 @@ class IntegerInference(tf.Module):
 
     def __call__(self, images: tf.Tensor) -> Outputs:
         """`images` (batch, height, width, channels), pixels 0 to 255."""
-        logits = self.network(images)
+        logits = self.network(tf.cast(images, tf.float32))
         return {"logits": logits, "probabilities": rounded_activations(self.head.probabilities(logits), *SHARES)}
 
     def signatures(self, names: Sequence[str] = ()) -> dict[str, tf.types.experimental.ConcreteFunction]:

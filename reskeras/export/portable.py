@@ -15,17 +15,23 @@ from reskeras.strict_json import to_json
 
 CONVERTED_WITHIN = 1200.0  # seconds; a network of 200 layers takes one minute
 ONNX, OPENVINO = "onnx", "openvino"
+INTEGER_KINDS = {f"{ONNX}-int8": 8, f"{OPENVINO}-int8": 8}  # with the bits of their kernels
+INTEGER_TOLERANCE = 0.05  # of their disagreement with the Keras model
 
 
-def write_onnx(module: Convertible, path: Path, usage: Usage, what: str, kind: str = ONNX) -> dict[str, Any]:
-    """Write `path`, an ONNX file that computes what `module` does; returns the facts that its metadata say.
+def write_onnx(
+    module: Convertible, path: Path, usage: Usage, what: str, kind: str = ONNX
+) -> dict[str, Any]:
+    """Write `path`, an ONNX file that computes what `module` does; returns the facts that its metadata say. Of integer
+    kinds the module is of the network's integer form.
 
     Raises `Crash` where tf2onnx does not make one.
     """
     functions = module.signatures(["serving_default"])
     given, told = signature_of(functions["serving_default"])
     facts = usage.facts(kind, given, told)
-    said = _said(facts, what) | {
+    said = _said(facts, what) | {"integers": kind in INTEGER_KINDS}
+    said |= {
         name: [(each.name, [None if side < 0 else side for side in each.shape]) for each in tensors]
         for name, tensors in (("inputs", given), ("outputs", told))
     }
@@ -34,12 +40,14 @@ def write_onnx(module: Convertible, path: Path, usage: Usage, what: str, kind: s
     return facts
 
 
-def write_openvino(module: Convertible, path: Path, usage: Usage, what: str) -> dict[str, Any]:
+def write_openvino(
+    module: Convertible, path: Path, usage: Usage, what: str, kind: str = OPENVINO
+) -> dict[str, Any]:
     """Write `path`, an .xml, and the .bin beside it, as `write_onnx`; by way of ONNX, because OpenVINO's conversion of
     a detector's SavedModel computes something else without a word (2026.4)."""
     with scratch() as folder:
         between = folder / "network.onnx"
-        facts = write_onnx(module, between, usage, what, OPENVINO)
+        facts = write_onnx(module, between, usage, what, kind)
         make_folder(path.parent)
         names = {"outputs": [each["name"] for each in facts["outputs"]]}
         _convert(between, path, "OpenVINO", _said(facts, what) | names)

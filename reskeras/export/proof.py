@@ -77,7 +77,7 @@ class IntegerProof:
     `equal`: the share of logits that are the same integer; `steps`: by how many the farthest differs; `top`: the share
     of images with the same top class. `floats`: operations that compute in float32 and should not; `changed`: layers
     whose constants are not those of the network. `worst` is the operation that differs most by itself. `bits` are those
-    of the weights.
+    of the weights. `instructions` are those for integers of the processor that it was computed on.
     """
 
     bits: int
@@ -87,6 +87,7 @@ class IntegerProof:
     floats: tuple[str, ...]
     changed: tuple[str, ...]
     worst: Operation
+    instructions: tuple[str, ...] = ()
 
     @property
     def criteria(self) -> dict[str, tuple[bool, str]]:
@@ -112,6 +113,7 @@ class IntegerProof:
             "equal logits": f"{self.equal:.2%}",
             "farthest": f"{self.steps:g} steps",
             "top class": f"{self.top:.2%}",
+            "processor": ", ".join(self.instructions) or "no instructions for integers",
         }
 
     @property

@@ -55,7 +55,7 @@ def explain(integers: Integers, images: np.ndarray) -> list[LayerNoise]:
         decibels = 10 * math.log10(power / noise) if noise > 0 and power > 0 else math.inf
         name = node.name.removesuffix("_range")
         words = operations[name].words if name in operations else "sum or join"
-        found.append(LayerNoise(name, words, decibels, math.sqrt(noise), integers.step(node)))
+        found.append(LayerNoise(name, words, decibels, math.sqrt(noise), integers.range(node)[0]))
         return signal
 
     run_watched(integers.plan, weights, pixels, compare)

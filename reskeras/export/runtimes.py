@@ -127,7 +127,10 @@ class OnnxModel(Model):
     def __init__(self, path: Path, precision: str = "", aside: Aside = nullcontext):
         import onnxruntime
 
-        self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        how = onnxruntime.SessionOptions()
+        if not integer_instructions():
+            how.add_session_config_entry(EXACT_SUMS, "1")
+        self._session = onnxruntime.InferenceSession(str(path), how, providers=["CPUExecutionProvider"])
         self._types = {each.name: ONNX_TYPES[each.type] for each in self._session.get_inputs()}
         self._names = [each.name for each in self._session.get_outputs()]
         first = self._session.get_inputs()[0].shape[0]
@@ -136,6 +139,17 @@ class OnnxModel(Model):
     def _answer(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
         given = {name: values.astype(self._types[name]) for name, values in inputs.items()}
         return dict(zip(self._names, self._session.run(self._names, given), strict=True))
+
+
+EXACT_SUMS = "session.x64quantprecision"  # else sums of products saturate on x86 processors without VNNI
+ADDING = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")  # instructions that add products of integers
+
+
+def integer_instructions() -> list[str]:
+    """Those that this machine's processor has, as Linux calls them; none where they are not known."""
+    told = Path("/proc/cpuinfo")
+    known = set(told.read_text(errors="replace").split()) if told.is_file() else set()
+    return [name for name in ADDING if name in known]
 
 
 ONNX_TYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}

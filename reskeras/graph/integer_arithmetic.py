@@ -4,12 +4,13 @@ A graph that rounds in float32 (`layers/quantisation.py`) has gradients and is w
 rounding errors of their own, which tip one value in 100,000 to the next step; after fifty layers that has reached half
 of the logits. Here sums are exact, and brought to the next step as LiteRT's kernels do it: in float32, half to even,
 by XNNPACK, whose additions are in fixed point; by ruy, which convolves by kernels of fewer than 8 bits, in fixed point
-twice, first to 31 bits.
+twice, first to 31 bits. onnxruntime does as XNNPACK does, but for halves in sums; OpenVINO does not round a convolution's
+result that it adds to something at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from math import frexp, prod
 from typing import Any
@@ -35,7 +36,7 @@ class Rounded:
     """Whole numbers `values`, float32 without a zero point, times `step`, one or one for each channel.
 
     `zero` is the 8-bit integer that stands for 0. `positive`: a ReLU is still to be computed. `twice`: they are rounded
-    to 31 bits first.
+    to 31 bits first. `whole`: they are whole numbers indeed; else they were only clipped to a range.
     """
 
     values: np.ndarray
@@ -43,6 +44,7 @@ class Rounded:
     zero: int = 0
     positive: bool = False
     twice: bool = False
+    whole: bool = True
 
     @property
     def real(self) -> np.ndarray:
@@ -80,13 +82,22 @@ def _step_and_zero(low: float, high: float) -> tuple[np.float32, int]:
     return np.float32(step), round(LOWEST - low / step)
 
 
-def computed(plan: Plan, weights: Weights, images: np.ndarray, watch: Watch | None = None) -> Rounded:
+def computed(
+    plan: Plan,
+    weights: Weights,
+    images: np.ndarray,
+    watch: Watch | None = None,
+    unrounded: Collection[str] = frozenset(),
+) -> Rounded:
     """The output of an integer form for `images` (n, height, width, channels), float32 as its plan takes them. `watch`
-    gets every rounded tensor with its operation, and returns the one to continue with."""
+    gets every rounded tensor with its operation, and returns the one to continue with. The results of convolutions that
+    are rounded by operations `unrounded` are only clipped to their ranges, as OpenVINO does where it adds to them."""
     value: Any = images
 
     def through(node: Op, value: Any) -> Any:
         if isinstance(node, op.Quantise):
+            if node.name in unrounded and isinstance(value, Rounded):
+                return _clipped(value, *range_of(node, weights))
             made = _quantise(value, *range_of(node, weights))
             return watch(node, made) if watch else made
         return OPERATIONS[type(node)](node, value, weights)
@@ -101,7 +112,9 @@ def _quantise(value: Any, step: np.float32, zero: int) -> Rounded:
         made = [_quantise(_converted(part, step), step, zero).values for part in value.parts]
         return Rounded(np.concatenate(made, axis=-1), step, zero)
     lowest = zero if isinstance(value, Rounded | Sum) and value.positive else LOWEST
-    if isinstance(value, Sum):
+    if isinstance(value, Sum) and not all(term.whole for term in value.terms):
+        values = np.rint(np.sum([term.real for term in value.terms], axis=0, dtype=np.float32) / step)
+    elif isinstance(value, Sum):
         values = _fixed_point(value, step)
     elif isinstance(value, Rounded) and value.twice:
         values = _twice_rounded(value.values.astype(np.int64), value.step.astype(np.float64) / np.float64(step))
@@ -110,6 +123,12 @@ def _quantise(value: Any, step: np.float32, zero: int) -> Rounded:
     else:
         values = np.rint(np.asarray(value, np.float32) / step)
     return Rounded((np.clip(values + zero, lowest, HIGHEST) - zero).astype(np.float32), step, zero)
+
+
+def _clipped(value: Rounded, step: np.float32, zero: int) -> Rounded:
+    real = value.values.astype(np.float32) * np.asarray(value.step, np.float32)
+    lowest = zero if value.positive else LOWEST
+    return Rounded(np.clip(real, (lowest - zero) * step, (HIGHEST - zero) * step), np.float32(1), whole=False)
 
 
 def _converted(part: Rounded, step: np.float32) -> Rounded:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -19,17 +19,19 @@ from reskeras.evaluation.heads import SOFTMAX, Head
 from reskeras.evaluation.views import forward
 from reskeras.export.aside import Answers
 from reskeras.export.exporter import NOISE_SAMPLE, Written, check_place, size_of
-from reskeras.export.file_kinds import FileExporter
+from reskeras.export.file_kinds import FileExporter, file_kind
 from reskeras.export.inference import Inference
 from reskeras.export.integer_proof import prove_integers
 from reskeras.export.integers import IntegerInference, Integers
 from reskeras.export.lite import LITE, LITE_KINDS, lite_kind, write_lite_model
-from reskeras.export.proof import DIFFERENCE, Proof, prove
+from reskeras.export.portable import INTEGER_KINDS, INTEGER_TOLERANCE
+from reskeras.export.proof import DIFFERENCE, DISAGREEMENT, Proof, prove
 from reskeras.export.quantisation_noise import LayerNoise, explain
 from reskeras.export.samples import REPRESENTATIVE, images_of_each_class
 from reskeras.export.serving import Convertible, SavedModel, publish, write_saved_model
 from reskeras.export.usage import IMAGES, Usage
 from reskeras.files import move, remove
+from reskeras.graph.integer_arithmetic import Rounded
 from reskeras.graph.load import load_model
 from reskeras.graph.weights import read
 from reskeras.networks.any_network import AnyNetwork
@@ -41,12 +43,13 @@ from reskeras.runs import RunFolder
 
 SAMPLE = 1000  # real images that an artefact is verified on, of each class alike
 CHUNK = 100
+EXACT = 50  # images at a time in exact arithmetic
 Ask = Callable[[np.ndarray], np.ndarray]
 
 
 def is_measured(kind: str) -> bool:
     """Whether a kind needs representative images for calibration."""
-    return lite_kind(kind) in LITE_KINDS and LITE_KINDS[lite_kind(kind)].measured
+    return bool(kernel_bits(kind)) or (lite_kind(kind) in LITE_KINDS and LITE_KINDS[lite_kind(kind)].measured)
 
 
 @dataclass(frozen=True)
@@ -120,8 +123,19 @@ class ClassifierExporter(FileExporter):
         logits = answers.values["logits"]
         proof = self.proof(kind, path, logits, *_criterion(kind))
         if bits := kernel_bits(kind):
-            proof = replace(proof, integers=prove_integers(path, self.integers(bits), self.sample[0], logits, bits))
+            file = path / Path(file_kind(kind, self.name).file).name if path.is_dir() else path
+            given = self.integers(bits), self.sample[0], logits, bits, partial(self.exact, bits), answers.precision
+            proof = replace(proof, integers=prove_integers(file, *given))
         return proof
+
+    def exact(self, bits: int, unrounded: frozenset[str] = frozenset()) -> Rounded:
+        """The exact answers of the integer form for the sample, as `Integers.logits`."""
+        if (known := (bits, unrounded)) not in self._answers:
+            form = self.integers(bits)
+            starts = range(0, len(self.sample[0]), EXACT)
+            found = [form.logits(self.sample[0][start : start + EXACT], None, unrounded) for start in starts]
+            self._answers[known] = replace(found[0], values=np.concatenate([each.values for each in found]))
+        return self._answers[known]
 
     def nothing(self, kind: str, path: Path) -> Proof:
         """As any exporter of files."""
@@ -140,9 +154,10 @@ class ClassifierExporter(FileExporter):
 
     def module(self, kind: str) -> Convertible:
         """As any exporter of files; a `.tflite` takes float32."""
+        pixels = "float32" if kind.startswith(LITE) else self.pixels
         if bits := kernel_bits(kind):
-            return IntegerInference(self.integers(bits), self.classes, self.head, self.batch)
-        return self.inference("float32" if kind.startswith(LITE) else self.pixels, guarded=False, batch=self.batch)
+            return IntegerInference(self.integers(bits), self.classes, self.head, self.batch, pixels)
+        return self.inference(pixels, guarded=False, batch=self.batch)
 
     def write_lite(self, kind: str, path: Path) -> None:
         """As any exporter of files; calibrated, and with layers kept in float, where that is asked for."""
@@ -176,6 +191,10 @@ class ClassifierExporter(FileExporter):
 
     @cached_property
     def _forms(self) -> dict[int, Integers]:
+        return {}
+
+    @cached_property
+    def _answers(self) -> dict[tuple[int, frozenset[str]], Rounded]:
         return {}
 
     @cached_property
@@ -217,6 +236,8 @@ def write_foreign(exporter: ClassifierExporter, kind: str, place: Path) -> Writt
 
 def kernel_bits(kind: str) -> int | None:
     """The bits of an integer kind's kernels; None for others."""
+    if kind in INTEGER_KINDS:
+        return INTEGER_KINDS[kind]
     return LITE_KINDS[lite_kind(kind)].bits if lite_kind(kind) in LITE_KINDS else None
 
 
@@ -224,8 +245,8 @@ def bits_of(kind: str, field: str) -> int:
     """Those of `kind`; ReskerasError (status 2), of `field`, where that is not of integers."""
     if bits := kernel_bits(kind):
         return bits
-    known = ", ".join(f"{LITE}-{name}" for name, each in LITE_KINDS.items() if each.bits)
-    raise ReskerasError(f"{field}: {kind} is not one of {known}")
+    known = [*(f"{LITE}-{name}" for name, each in LITE_KINDS.items() if each.bits), *INTEGER_KINDS]
+    raise ReskerasError(f"{field}: {kind} is not one of {', '.join(known)}")
 
 
 def check_integer_kinds(kinds: Sequence[str], quantised: str | None, keep_float: Sequence[str]) -> None:
@@ -245,6 +266,8 @@ def check_integer_kinds(kinds: Sequence[str], quantised: str | None, keep_float:
 
 def _criterion(kind: str) -> tuple[float, str]:
     """Tolerance and measure of a kind that is a file."""
+    if kind in INTEGER_KINDS:
+        return INTEGER_TOLERANCE, DISAGREEMENT
     if not kind.startswith(LITE):
         return TOLERANCE, DIFFERENCE
     how = LITE_KINDS[lite_kind(kind)]
