@@ -123,6 +123,8 @@ class _Integers:
         for node in list(self.graph.node):
             if node.op_type == "Conv":
                 self._convolution(node)
+            if node.op_type == "Add":
+                self._offset(node)
             if node.op_type == ROUNDED and self._is_pixels(node):
                 for each in self.taken_by[node.output[0]]:
                     each.input[0] = self.made_by[node.input[0]].input[0]
@@ -146,7 +148,10 @@ class _Integers:
             return
         units = (steps * self.constants[source.input[1]]).astype(np.float32)
         bias = self.constants[node.input[2]] if len(node.input) > 2 else np.zeros(len(steps), np.float32)
-        rows = ("kernel", np.rint(whole).astype(np.int8), steps), ("bias", np.rint(bias / units).astype(np.int32), units)
+        rows = (
+            ("kernel", np.rint(whole).astype(np.int8), steps),
+            ("bias", np.rint(bias / units).astype(np.int32), units),
+        )
         names = []
         for role, values, unit in rows:
             name = f"{node.name}/{role}"
@@ -156,6 +161,22 @@ class _Integers:
             self.nodes.append(self.node(REAL, given, [f"{name}/real"], f"{name}/{REAL}", axis=0))
             names.append(f"{name}/real")
         node.input[:] = [node.input[0], *names]
+
+    def _offset(self, node: Any) -> None:
+        """Store what is added to a rounded tensor as integers in its own range, which reaches from 0 to 255."""
+        for place, name in enumerate(node.input):
+            if name not in self.constants or self._rounding_of(node.input[1 - place]) is None:
+                continue
+            values = self.constants[name]
+            least, most = min(values.min(), 0), max(values.max(), 0)
+            step = np.float32(max(most - least, LEAST) / (2 * MOST + 1))
+            zero = np.uint8(np.rint(-least / step))
+            whole = f"{node.name}/offset"
+            self.constants |= {whole: np.rint(values / step + zero).astype(np.uint8)}
+            self.constants |= {f"{whole}/step": np.array(step), f"{whole}/zero": np.array(zero)}
+            given = [whole, f"{whole}/step", f"{whole}/zero"]
+            self.nodes.append(self.node(REAL, given, [f"{whole}/real"], f"{whole}/{REAL}"))
+            node.input[place] = f"{whole}/real"
 
     def _rounding_of(self, name: str) -> Any:
         """The operation that gives a tensor its range; None for one that is not rounded."""

@@ -1,8 +1,8 @@
-"""What onnxruntime or OpenVINO makes of an integer file: the integers stored in it, what the runtime computes in float32
-or leaves unrounded, and the same file with its rounded tensors as outputs. A script, run in a process of its own.
+"""What onnxruntime or OpenVINO makes of an integer file: the integers in it, what the runtime computes in float32 or
+leaves unrounded, and the same file with its rounded tensors as outputs. A script, run in a process of its own.
 
-It is called with MODEL TELLING PRECISION, writes the file TELLING, and an .npz of the rest to standard output. It imports
-nothing of reskeras.
+It is called with MODEL TELLING PRECISION, writes the file TELLING, and an .npz of the rest to standard output. It
+imports nothing of reskeras.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ Range = tuple[Any, int, float, float]
 what steps."""
 STEPS, LOWEST = 255, -128
 ENDS = ("QuantizeLinear", "DequantizeLinear")  # of ONNX, between integers and real numbers
+MOVES = ("Reshape", "Transpose")  # of ONNX, which compute nothing
 # of OpenVINO: what computes nothing, and what may turn logits into probabilities
 SILENT = ("Input", "Output", "Const", "Constant", "Reshape", "Reorder", "Convert", "FakeQuantize", "Transpose")
+JOINS = ("Add", "Multiply")  # what is computed in one operation with the convolution before it
 ANSWERS = ("Softmax", "Eltwise", "Sigmoid")
 FLOATS = ("f32", "f16", "bf16")
 
@@ -66,7 +68,7 @@ def _floats_of_onnx(onnx: Any, path: str) -> Iterable[str]:
         kind = node.op_type
         if kind == "DequantizeLinear" or (not _whole(kind) and real & set(node.input)):
             real |= set(node.output)
-            if kind not in ENDS:
+            if kind not in (*ENDS, *MOVES):
                 yield kind
 
 
@@ -92,11 +94,14 @@ def of_openvino(path: str, telling: str, precision: str) -> Found:
                 convolutions.append([kernel.reshape(-1, *kernel.shape[-3:]), bias.reshape(-1), steps.reshape(-1)])
     compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": precision} if precision else {})
     executed = compiled.get_runtime_model().get_ordered_ops()
-    chains = [
-        [name for name in _said(each, "originalLayersNames").split(",") if _is(operations, name, "FakeQuantize")]
-        for each in executed
-    ]
-    inside = {name for chain in chains for name in chain[:-1]}
+    kinds = {name: each.get_type_name() for name, each in operations.items()}
+    chains = [_said(each, "originalLayersNames").split(",") for each in executed]
+    inside = {
+        name
+        for chain in chains
+        for place, name in enumerate(chain)
+        if any(kinds.get(after) in JOINS for after in chain[place:])
+    }
     rounded = [name for name, each in operations.items() if each.get_type_name() == "FakeQuantize"]
     unrounded = [_range(operations[name])[:2] for name in rounded if name in inside]
     ranges = [_range(operations[name]) for name in rounded]
@@ -119,10 +124,6 @@ def _floats_of_openvino(executed: list[Any]) -> list[str]:
 def _said(executed: Any, name: str) -> str:
     value = executed.get_rt_info()[name]
     return str(getattr(value, "value", value))
-
-
-def _is(operations: dict[str, Any], name: str, kind: str) -> bool:
-    return name in operations and operations[name].get_type_name() == kind
 
 
 def _constant(node: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,5 @@
-"""Integer artefacts taken apart: the constants in the file, what its runtime computes in real numbers, and the results of
-its operations."""
+"""Integer artefacts taken apart: the constants in the file, what its runtime computes in real numbers, and the results
+of its operations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from reskeras.files import scratch, write_bytes
 
 LOOKED_AT_WITHIN = 1200.0  # seconds
 AT_THE_ENDS = {"QUANTIZE", "DEQUANTIZE"}  # operations of LiteRT between integers and the pixels and answers
-OF_KEPT = {"NEG", "RELU", *CONVOLUTIONS, "Conv", "FusedConv", "Neg", "Relu", "Transpose", "Convolution", "Eltwise"}
+OF_KEPT = {*CONVOLUTIONS, "NEG", "RELU", "Conv", "FusedConv", "Neg", "Relu", "Convolution", "Eltwise"}
+"""Those that a layer kept in float32 consists of, by the names of all runtimes."""
 Range = tuple[float, int]  # the step, and the int8 that stands for zero
 
 

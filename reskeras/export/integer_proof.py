@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -38,17 +39,26 @@ def prove_integers(
     expected, step = answers.values, answers.step
     found = np.rint(np.where(np.isfinite(logits), logits, np.inf) / step) if step else logits
     apart = np.abs(found - expected)
-    kept = any(isinstance(node, Negate) for node in integers.plan.ops())
     return IntegerProof(
         bits,
         equal=float((apart == 0).mean()),
         steps=float(apart.max()),
         top=float((found.argmax(axis=1) == expected.argmax(axis=1)).mean()),
-        floats=tuple(dict.fromkeys(name for name in file.floats if not (kept and name in OF_KEPT))),
+        floats=tuple(dict.fromkeys(_floats(file, integers))),
         changed=tuple(_changed(file, integers)),
         worst=min(_operations(file, integers, few), key=lambda each: (-each.steps, each.equal)),
         instructions=tuple(integer_instructions()),
     )
+
+
+def _floats(file: IntegerFile, integers: Integers) -> Iterable[str]:
+    """The operations that compute in float32 beyond those of layers that are kept in it."""
+    kept = sum(isinstance(node, Negate) for node in integers.plan.ops())
+    found: Counter[str] = Counter()
+    for name in file.floats:
+        found[name] += 1
+        if name not in OF_KEPT or found[name] > kept:
+            yield name
 
 
 def _size(integers: Integers, image: np.ndarray) -> int:

@@ -19,9 +19,7 @@ INTEGER_KINDS = {f"{ONNX}-int8": 8, f"{OPENVINO}-int8": 8}  # with the bits of t
 INTEGER_TOLERANCE = 0.05  # of their disagreement with the Keras model
 
 
-def write_onnx(
-    module: Convertible, path: Path, usage: Usage, what: str, kind: str = ONNX
-) -> dict[str, Any]:
+def write_onnx(module: Convertible, path: Path, usage: Usage, what: str, kind: str = ONNX) -> dict[str, Any]:
     """Write `path`, an ONNX file that computes what `module` does; returns the facts that its metadata say. Of integer
     kinds the module is of the network's integer form.
 
@@ -40,9 +38,7 @@ def write_onnx(
     return facts
 
 
-def write_openvino(
-    module: Convertible, path: Path, usage: Usage, what: str, kind: str = OPENVINO
-) -> dict[str, Any]:
+def write_openvino(module: Convertible, path: Path, usage: Usage, what: str, kind: str = OPENVINO) -> dict[str, Any]:
     """Write `path`, an .xml, and the .bin beside it, as `write_onnx`; by way of ONNX, because OpenVINO's conversion of
     a detector's SavedModel computes something else without a word (2026.4)."""
     with scratch() as folder:

@@ -4,8 +4,8 @@ A graph that rounds in float32 (`layers/quantisation.py`) has gradients and is w
 rounding errors of their own, which tip one value in 100,000 to the next step; after fifty layers that has reached half
 of the logits. Here sums are exact, and brought to the next step as LiteRT's kernels do it: in float32, half to even,
 by XNNPACK, whose additions are in fixed point; by ruy, which convolves by kernels of fewer than 8 bits, in fixed point
-twice, first to 31 bits. onnxruntime does as XNNPACK does, but for halves in sums; OpenVINO does not round a convolution's
-result that it adds to something at once.
+twice, first to 31 bits. onnxruntime does as XNNPACK does, but for halves in sums; OpenVINO does not round a
+convolution's result that it adds to something at once.
 """
 
 from __future__ import annotations
