@@ -113,7 +113,7 @@ def _quantise(value: Any, step: np.float32, zero: int) -> Rounded:
         return Rounded(np.concatenate(made, axis=-1), step, zero)
     lowest = zero if isinstance(value, Rounded | Sum) and value.positive else LOWEST
     if isinstance(value, Sum) and not all(term.whole for term in value.terms):
-        values = np.rint(np.sum([term.real for term in value.terms], axis=0, dtype=np.float32) / step)
+        values = np.rint(sum(term.real for term in value.terms) / step)
     elif isinstance(value, Sum):
         values = _fixed_point(value, step)
     elif isinstance(value, Rounded) and value.twice:
@@ -143,7 +143,8 @@ def _fixed_point(value: Sum, step: np.float32) -> np.ndarray:
     factors = [float(np.float32(term.step) / step) for term in value.terms]
     shift = FACTOR_BITS - frexp(max(map(abs, factors)))[1]
     whole = [np.int64(round(factor * 2.0**shift)) for factor in factors]
-    total = np.sum([term.values.astype(np.int64) * each for term, each in zip(value.terms, whole, strict=True)], axis=0)
+    # np.sum would not broadcast a map to all images
+    total = sum(term.values.astype(np.int64) * each for term, each in zip(value.terms, whole, strict=True))
     return (total + (1 << (shift - 1))) >> shift
 
 

@@ -76,7 +76,7 @@ def test_a_file_computes_its_integer_form(made, kind):
     assert proof.worst.steps <= 1 and proof.worst.equal > 0.999 and proof.equal > 0.95 and not proof.floats
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", list(NETWORKS)[1:])
 def test_other_networks_too(tmp_path, kind, name):
