@@ -44,12 +44,14 @@ class Told:
 @dataclass(frozen=True)
 class IntegerFile:
     """What an integer artefact computes, and some results; `floats` are operations in real numbers, `unrounded` the
-    ranges of tensors that its runtime only clips to, because it computes what follows in the same operation."""
+    ranges that its runtime only clips to, because it computes what follows in the same operation; `in_float32`: it
+    rounds all results in float32, none in fixed point."""
 
     convolutions: Sequence[Stored]
     floats: Sequence[str]
     results: Sequence[Told]
     unrounded: frozenset[Range] = frozenset()
+    in_float32: bool = False
 
 
 def taken_apart(path: Path, images: np.ndarray, precision: str) -> IntegerFile:
@@ -109,7 +111,7 @@ def _seen_aside(path: Path, images: np.ndarray, precision: str) -> IntegerFile:
         for each in (values, values.transpose(0, 2, 3, 1)) if values.ndim == 4 else (values,):
             results.append(Told((step, int(zero)), each))
     unrounded = frozenset((float(step), int(zero)) for step, zero in seen["unrounded"])
-    return IntegerFile(convolutions, [str(name) for name in seen["floats"]], results, unrounded)
+    return IntegerFile(convolutions, [str(name) for name in seen["floats"]], results, unrounded, True)
 
 
 READERS: dict[str, Callable[[Path, np.ndarray, str], IntegerFile]] = {

@@ -12,22 +12,21 @@ from reskeras.export.integer_files import OF_KEPT, IntegerFile, Range, taken_apa
 from reskeras.export.integers import Integers
 from reskeras.export.proof import IntegerProof, Operation
 from reskeras.export.runtimes import integer_instructions
-from reskeras.graph.integer_arithmetic import Rounded
+from reskeras.graph.integer_arithmetic import Arithmetic, Rounded
 from reskeras.graph.layers.quantisation import BITS, kernel_step, whole_kernel
 from reskeras.plans import operations as op
 from reskeras.plans.integers import Negate
 
 MOST_IMAGES, MOST_BYTES = 16, 2**29  # that all results of the operations are looked at for
 LIKE = 1e-5  # relative difference of steps that are the same number
-Exact = Callable[[frozenset[str]], Rounded]
+Exact = Callable[[Arithmetic], Rounded]
 
 
 def prove_integers(
     path: Path, integers: Integers, images: np.ndarray, logits: np.ndarray, bits: int, exact: Exact, precision: str = ""
 ) -> IntegerProof:
     """Compare the artefact at `path`, whose answers for raw `images`, computed in `precision`, are `logits`, with
-    `integers`, whose own answers are `exact`, given the names of roundings that are left out. Raises Crash as
-    `answers_aside` does."""
+    `integers`, whose own answers are `exact`, given the runtime's arithmetic. Raises Crash as `answers_aside` does."""
     few = images[: int(np.clip(MOST_BYTES // max(_size(integers, images[:1]), 1), 1, MOST_IMAGES))]
     file = taken_apart(path, few, precision)
     unrounded = frozenset(
@@ -35,7 +34,7 @@ def prove_integers(
         for node in integers.plan.ops()
         if isinstance(node, op.Quantise) and any(_alike(integers.range(node), each) for each in file.unrounded)
     )
-    answers = exact(unrounded)
+    answers = exact(Arithmetic(file.in_float32, unrounded))
     expected, step = answers.values, answers.step
     found = np.rint(np.where(np.isfinite(logits), logits, np.inf) / step) if step else logits
     apart = np.abs(found - expected)
@@ -114,5 +113,5 @@ def _operations(file: IntegerFile, integers: Integers, images: np.ndarray) -> li
         found.append(Operation(name, float((apart == 0).mean()), float(apart.max())))
         return Rounded(best.astype(np.float32), made.step, made.zero)
 
-    integers.logits(images, watch)
+    integers.logits(images, watch, Arithmetic(file.in_float32))  # all that is told is rounded
     return found

@@ -13,7 +13,7 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import unknown
 from reskeras.evaluation.heads import SOFTMAX, Head
 from reskeras.graph.compile import compile_plan
-from reskeras.graph.integer_arithmetic import Rounded, Watch, computed, range_of
+from reskeras.graph.integer_arithmetic import LITE, Arithmetic, Rounded, Watch, computed, range_of
 from reskeras.graph.integers import calibrated, from_pixels, input_steps, integer_form, settled
 from reskeras.graph.layers.quantisation import rounded_activations
 from reskeras.graph.weights import write
@@ -59,12 +59,9 @@ class Integers:
         made, weights = from_pixels(plan, weights, preprocessing.mean, preprocessing.std)
         return cls(made, settled(made, weights))
 
-    def logits(
-        self, images: np.ndarray, watch: Watch | None = None, unrounded: Collection[str] = frozenset()
-    ) -> Rounded:
-        """Exact logits, in whole steps, of raw images; `watch` sees what is rounded on the way, which tensors
-        `unrounded` are not."""
-        return computed(self.plan, self.weights, images.astype(np.float32), watch, unrounded)
+    def logits(self, images: np.ndarray, watch: Watch | None = None, arithmetic: Arithmetic = LITE) -> Rounded:
+        """Exact logits, in whole steps, of raw images; `watch` sees what is rounded on the way."""
+        return computed(self.plan, self.weights, images.astype(np.float32), watch, arithmetic)
 
     def range(self, node: op.Quantise) -> tuple[float, int]:
         """The step of a rounding, and the 8-bit integer that stands for zero."""

@@ -4,13 +4,13 @@ A graph that rounds in float32 (`layers/quantisation.py`) has gradients and is w
 rounding errors of their own, which tip one value in 100,000 to the next step; after fifty layers that has reached half
 of the logits. Here sums are exact, and brought to the next step as LiteRT's kernels do it: in float32, half to even,
 by XNNPACK, whose additions are in fixed point; by ruy, which convolves by kernels of fewer than 8 bits, in fixed point
-twice, first to 31 bits. onnxruntime does as XNNPACK does, but for halves in sums; OpenVINO does not round a
+twice, first to 31 bits. onnxruntime and OpenVINO do all in float32, half to even, and OpenVINO does not round a
 convolution's result that it adds to something at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import frexp, prod
 from typing import Any
@@ -32,11 +32,24 @@ FACTOR_BITS = 21
 
 
 @dataclass(frozen=True)
+class Arithmetic:
+    """How a runtime brings results to the next step. `floats`: sums, averages and what is joined in float32, not in
+    fixed point; the results of convolutions that operations `unrounded` would round are only clipped to their ranges.
+    """
+
+    floats: bool = False
+    unrounded: frozenset[str] = frozenset()
+
+
+LITE = Arithmetic()
+
+
+@dataclass(frozen=True)
 class Rounded:
     """Whole numbers `values`, float32 without a zero point, times `step`, one or one for each channel.
 
     `zero` is the 8-bit integer that stands for 0. `positive`: a ReLU is still to be computed. `twice`: they are rounded
-    to 31 bits first. `whole`: they are whole numbers indeed; else they were only clipped to a range.
+    to 31 bits first. `averaged`: they are averages that are still to be rounded.
     """
 
     values: np.ndarray
@@ -44,7 +57,7 @@ class Rounded:
     zero: int = 0
     positive: bool = False
     twice: bool = False
-    whole: bool = True
+    averaged: bool = False
 
     @property
     def real(self) -> np.ndarray:
@@ -83,22 +96,17 @@ def _step_and_zero(low: float, high: float) -> tuple[np.float32, int]:
 
 
 def computed(
-    plan: Plan,
-    weights: Weights,
-    images: np.ndarray,
-    watch: Watch | None = None,
-    unrounded: Collection[str] = frozenset(),
+    plan: Plan, weights: Weights, images: np.ndarray, watch: Watch | None = None, arithmetic: Arithmetic = LITE
 ) -> Rounded:
     """The output of an integer form for `images` (n, height, width, channels), float32 as its plan takes them. `watch`
-    gets every rounded tensor with its operation, and returns the one to continue with. The results of convolutions that
-    are rounded by operations `unrounded` are only clipped to their ranges, as OpenVINO does where it adds to them."""
+    gets every rounded tensor with its operation, and returns the one to continue with."""
     value: Any = images
 
     def through(node: Op, value: Any) -> Any:
         if isinstance(node, op.Quantise):
-            if node.name in unrounded and isinstance(value, Rounded):
+            if node.name in arithmetic.unrounded and isinstance(value, Rounded):
                 return _clipped(value, *range_of(node, weights))
-            made = _quantise(value, *range_of(node, weights))
+            made = _quantise(value, *range_of(node, weights), arithmetic)
             return watch(node, made) if watch else made
         return OPERATIONS[type(node)](node, value, weights)
 
@@ -107,13 +115,16 @@ def computed(
     return value
 
 
-def _quantise(value: Any, step: np.float32, zero: int) -> Rounded:
+def _quantise(value: Any, step: np.float32, zero: int, arithmetic: Arithmetic = LITE) -> Rounded:
+    if isinstance(value, Rounded) and value.averaged:
+        value = _averages(value, arithmetic)
     if isinstance(value, Joined):
-        made = [_quantise(_converted(part, step), step, zero).values for part in value.parts]
+        parts = value.parts if arithmetic.floats else [_converted(part, step) for part in value.parts]
+        made = [_quantise(part, step, zero, arithmetic).values for part in parts]
         return Rounded(np.concatenate(made, axis=-1), step, zero)
     lowest = zero if isinstance(value, Rounded | Sum) and value.positive else LOWEST
-    if isinstance(value, Sum) and not all(term.whole for term in value.terms):
-        values = np.rint(sum(term.real for term in value.terms) / step)
+    if isinstance(value, Sum) and arithmetic.floats:
+        values = np.rint(sum(term.values * np.float64(term.step) for term in value.terms) / np.float64(step))
     elif isinstance(value, Sum):
         values = _fixed_point(value, step)
     elif isinstance(value, Rounded) and value.twice:
@@ -128,13 +139,21 @@ def _quantise(value: Any, step: np.float32, zero: int) -> Rounded:
 def _clipped(value: Rounded, step: np.float32, zero: int) -> Rounded:
     real = value.values.astype(np.float32) * np.asarray(value.step, np.float32)
     lowest = zero if value.positive else LOWEST
-    return Rounded(np.clip(real, (lowest - zero) * step, (HIGHEST - zero) * step), np.float32(1), whole=False)
+    return Rounded(np.clip(real, (lowest - zero) * step, (HIGHEST - zero) * step), np.float32(1))
+
+
+def _averages(value: Rounded, arithmetic: Arithmetic) -> Rounded:
+    """Rounded to the integers that are stored, halves to even in float32; LiteRT's away from zero."""
+    stored = value.values + value.zero
+    rounded = np.rint(stored) if arithmetic.floats else np.trunc(stored + np.copysign(0.5, stored))
+    return replace(value, values=rounded - value.zero, averaged=False)
 
 
 def _converted(part: Rounded, step: np.float32) -> Rounded:
     """A tensor of 8-bit integers brought to another step, in fixed point of 8 bits; others as they are."""
     if np.ndim(part.step) or part.step == step:
         return part
+    part = _averages(part, LITE) if part.averaged else part
     factor = int(np.rint(256 * np.float32(part.step) / step))
     return replace(part, values=((part.values.astype(np.int64) * factor + 128) >> 8).astype(np.float32), step=step)
 
@@ -190,9 +209,7 @@ def _pool(node: op.Pool, x: Rounded, weights: Weights) -> Rounded:
     values, window = tf.constant(x.values), (node.kernel, node.stride, node.padding.upper())
     if node.reduce == "max":
         return replace(x, values=tf.nn.max_pool2d(values, *window).numpy())
-    # LiteRT's averages of integers are halves away from zero, of the integers as they are stored
-    stored = tf.nn.avg_pool2d(values, *window).numpy() + x.zero
-    return replace(x, values=np.trunc(stored + np.copysign(0.5, stored)) - x.zero)
+    return replace(x, values=tf.nn.avg_pool2d(values, *window).numpy(), averaged=True)
 
 
 def _global_pool(node: op.GlobalPool, x: Rounded, weights: Weights) -> Rounded:

@@ -2,6 +2,7 @@
 one number, one range or one rounding is told from it."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ def written(kind, integers, folder, head=SOFTMAX):
 
 def proof_of(path, integers, images):
     answers = answers_aside(path, {"images": images}, "f32" if path.suffix == ".xml" else "")
-    exact = lambda unrounded: integers.logits(images, None, unrounded)  # noqa: E731
+    exact = partial(integers.logits, images, None)
     return prove_integers(path, integers, images, answers.values["logits"], 8, exact, answers.precision)
 
 
@@ -119,6 +120,7 @@ def one_step_more(integers):
 
 def moved(integers):
     """A convolution's result is rounded before its ReLU, too."""
+
     def nodes(unit):
         for node in unit.nodes:
             yield node
@@ -153,7 +155,9 @@ def test_a_float_convolution_in_the_file_is_told(made, tmp_path):
     model = onnx.load(made[2]["onnx-int8"])
     taken = next(node for node in model.graph.node if node.op_type == "Conv" and "conv2" in node.name)
     taken.input[0], before = f"{taken.name}/sine", taken.input[0]
-    model.graph.node.insert(list(model.graph.node).index(taken), onnx.helper.make_node("Sin", [before], [taken.input[0]]))
+    model.graph.node.insert(
+        list(model.graph.node).index(taken), onnx.helper.make_node("Sin", [before], [taken.input[0]])
+    )
     onnx.save(model, tmp_path / "network.onnx")
     proof = proof_of(tmp_path / "network.onnx", *made[:2])
     assert "Sin" in proof.floats and not proof.criteria["floats"][0]

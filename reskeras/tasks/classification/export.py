@@ -31,7 +31,7 @@ from reskeras.export.samples import REPRESENTATIVE, images_of_each_class
 from reskeras.export.serving import Convertible, SavedModel, publish, write_saved_model
 from reskeras.export.usage import IMAGES, Usage
 from reskeras.files import move, remove
-from reskeras.graph.integer_arithmetic import Rounded
+from reskeras.graph.integer_arithmetic import Arithmetic, Rounded
 from reskeras.graph.load import load_model
 from reskeras.graph.weights import read
 from reskeras.networks.any_network import AnyNetwork
@@ -128,12 +128,12 @@ class ClassifierExporter(FileExporter):
             proof = replace(proof, integers=prove_integers(file, *given))
         return proof
 
-    def exact(self, bits: int, unrounded: frozenset[str] = frozenset()) -> Rounded:
-        """The exact answers of the integer form for the sample, as `Integers.logits`."""
-        if (known := (bits, unrounded)) not in self._answers:
+    def exact(self, bits: int, arithmetic: Arithmetic) -> Rounded:
+        """The exact answers of the integer form for the sample."""
+        if (known := (bits, arithmetic)) not in self._answers:
             form = self.integers(bits)
             starts = range(0, len(self.sample[0]), EXACT)
-            found = [form.logits(self.sample[0][start : start + EXACT], None, unrounded) for start in starts]
+            found = [form.logits(self.sample[0][start : start + EXACT], None, arithmetic) for start in starts]
             self._answers[known] = replace(found[0], values=np.concatenate([each.values for each in found]))
         return self._answers[known]
 
@@ -194,7 +194,7 @@ class ClassifierExporter(FileExporter):
         return {}
 
     @cached_property
-    def _answers(self) -> dict[tuple[int, frozenset[str]], Rounded]:
+    def _answers(self) -> dict[tuple[int, Arithmetic], Rounded]:
         return {}
 
     @cached_property
