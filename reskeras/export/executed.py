@@ -46,7 +46,9 @@ def of_onnx(path: str, telling: str, precision: str) -> Found:
     ]
     floats = list(_floats_of_onnx(onnx, path))
     results = [node for node in graph.node if node.op_type == "QuantizeLinear"]
-    ranges = {node.output[0]: (held[node.input[1]], int(held[node.input[2]]) + LOWEST, 0, 1) for node in results}
+    ranges: dict[str, Range] = {
+        node.output[0]: (held[node.input[1]], int(held[node.input[2]]) + LOWEST, 0.0, 1.0) for node in results
+    }
     del graph.output[:]
     graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.UINT8, None) for name in ranges)
     onnx.save(model, telling)

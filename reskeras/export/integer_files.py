@@ -16,11 +16,13 @@ from reskeras.export.lite_graph import CONVOLUTIONS, LiteGraph
 from reskeras.export.runtimes import NAMES
 from reskeras.export.usage import IMAGES
 from reskeras.files import scratch, write_bytes
+from reskeras.graph.integer_arithmetic import LITE, Arithmetic
 
 LOOKED_AT_WITHIN = 1200.0  # seconds
 AT_THE_ENDS = {"QUANTIZE", "DEQUANTIZE"}  # operations of LiteRT between integers and the pixels and answers
 OF_KEPT = {*CONVOLUTIONS, "NEG", "RELU", "Conv", "FusedConv", "Neg", "Relu", "Convolution", "Eltwise"}
 """Those that a layer kept in float32 consists of, by the names of all runtimes."""
+ARITHMETIC = {".onnx": Arithmetic(floats=True), ".xml": Arithmetic(floats=True, zero_first=True)}
 Range = tuple[float, int]  # the step, and the int8 that stands for zero
 
 
@@ -44,14 +46,14 @@ class Told:
 @dataclass(frozen=True)
 class IntegerFile:
     """What an integer artefact computes, and some results; `floats` are operations in real numbers, `unrounded` the
-    ranges that its runtime only clips to, because it computes what follows in the same operation; `in_float32`: it
-    rounds all results in float32, none in fixed point."""
+    ranges that its runtime only clips to, because it computes what follows in the same operation; `arithmetic` is
+    the runtime's, but for those."""
 
     convolutions: Sequence[Stored]
     floats: Sequence[str]
     results: Sequence[Told]
     unrounded: frozenset[Range] = frozenset()
-    in_float32: bool = False
+    arithmetic: Arithmetic = LITE
 
 
 def taken_apart(path: Path, images: np.ndarray, precision: str) -> IntegerFile:
@@ -111,7 +113,9 @@ def _seen_aside(path: Path, images: np.ndarray, precision: str) -> IntegerFile:
         for each in (values, values.transpose(0, 2, 3, 1)) if values.ndim == 4 else (values,):
             results.append(Told((step, int(zero)), each))
     unrounded = frozenset((float(step), int(zero)) for step, zero in seen["unrounded"])
-    return IntegerFile(convolutions, [str(name) for name in seen["floats"]], results, unrounded, True)
+    return IntegerFile(
+        convolutions, [str(name) for name in seen["floats"]], results, unrounded, ARITHMETIC[path.suffix]
+    )
 
 
 READERS: dict[str, Callable[[Path, np.ndarray, str], IntegerFile]] = {

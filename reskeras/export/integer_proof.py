@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ def prove_integers(
         for node in integers.plan.ops()
         if isinstance(node, op.Quantise) and any(_alike(integers.range(node), each) for each in file.unrounded)
     )
-    answers = exact(Arithmetic(file.in_float32, unrounded))
+    answers = exact(replace(file.arithmetic, unrounded=unrounded))
     expected, step = answers.values, answers.step
     found = np.rint(np.where(np.isfinite(logits), logits, np.inf) / step) if step else logits
     apart = np.abs(found - expected)
@@ -113,5 +114,5 @@ def _operations(file: IntegerFile, integers: Integers, images: np.ndarray) -> li
         found.append(Operation(name, float((apart == 0).mean()), float(apart.max())))
         return Rounded(best.astype(np.float32), made.step, made.zero)
 
-    integers.logits(images, watch, Arithmetic(file.in_float32))  # all that is told is rounded
+    integers.logits(images, watch, file.arithmetic)  # all that is told is rounded
     return found

@@ -34,10 +34,12 @@ FACTOR_BITS = 21
 @dataclass(frozen=True)
 class Arithmetic:
     """How a runtime brings results to the next step. `floats`: sums, averages and what is joined in float32, not in
-    fixed point; the results of convolutions that operations `unrounded` would round are only clipped to their ranges.
+    fixed point. `zero_first`: the integer that stands for zero is added before results are rounded. The results of
+    convolutions that operations `unrounded` would round are only clipped to their ranges.
     """
 
     floats: bool = False
+    zero_first: bool = False
     unrounded: frozenset[str] = frozenset()
 
 
@@ -49,7 +51,8 @@ class Rounded:
     """Whole numbers `values`, float32 without a zero point, times `step`, one or one for each channel.
 
     `zero` is the 8-bit integer that stands for 0. `positive`: a ReLU is still to be computed. `twice`: they are rounded
-    to 31 bits first. `averaged`: they are averages that are still to be rounded.
+    to 31 bits first. `averaged`: they are averages that are still to be rounded. `clipped`: they are real
+    numbers that were not rounded.
     """
 
     values: np.ndarray
@@ -58,6 +61,7 @@ class Rounded:
     positive: bool = False
     twice: bool = False
     averaged: bool = False
+    clipped: bool = False
 
     @property
     def real(self) -> np.ndarray:
@@ -124,22 +128,49 @@ def _quantise(value: Any, step: np.float32, zero: int, arithmetic: Arithmetic = 
         return Rounded(np.concatenate(made, axis=-1), step, zero)
     lowest = zero if isinstance(value, Rounded | Sum) and value.positive else LOWEST
     if isinstance(value, Sum) and arithmetic.floats:
-        values = np.rint(sum(term.values * np.float64(term.step) for term in value.terms) / np.float64(step))
+        values = _in_float32(value, step, zero)
     elif isinstance(value, Sum):
         values = _fixed_point(value, step)
     elif isinstance(value, Rounded) and value.twice:
         values = _twice_rounded(value.values.astype(np.int64), value.step.astype(np.float64) / np.float64(step))
     elif isinstance(value, Rounded):
-        values = np.rint(value.values.astype(np.float32) * (np.asarray(value.step, np.float32) / step))
+        zero_first = np.float32(zero - LOWEST if arithmetic.zero_first else 0)
+        scaled = value.values.astype(np.float32) * (np.asarray(value.step, np.float32) / step)
+        values = np.rint(scaled + zero_first) - zero_first
     else:
         values = np.rint(np.asarray(value, np.float32) / step)
     return Rounded((np.clip(values + zero, lowest, HIGHEST) - zero).astype(np.float32), step, zero)
 
 
+def _in_float32(value: Sum, step: np.float32, zero: int) -> np.ndarray:
+    """A sum by fused multiplications and additions of 8-bit integers as they are stored: onnxruntime's QLinearAdd, from
+    the last term; or OpenVINO's, to what is only clipped."""
+    total: Any
+    shift, terms = np.float32(zero - LOWEST), [term for term in value.terms if not term.clipped]
+    shifts = [np.float32(term.zero - LOWEST) for term in terms]
+    if len(terms) < len(value.terms):
+        total = sum(term.values for term in value.terms if term.clipped)
+        for term, own in zip(terms, shifts, strict=True):
+            total = _fused(term.values + own, np.float32(term.step), total - own * np.float32(term.step))
+        return np.rint(_fused(total, np.float32(1) / step, shift)) - shift
+    factors = [np.float32(term.step) / step for term in terms]
+    total = shift
+    for factor, own in zip(factors, shifts, strict=True):
+        total = total - factor * own
+    for term, factor, own in reversed(list(zip(terms, factors, shifts, strict=True))):
+        total = _fused(term.values + own, factor, total)
+    return np.rint(total) - shift
+
+
+def _fused(values: np.ndarray, factor: np.float32, more: Any) -> np.ndarray:
+    """values * factor + more, rounded to float32 once."""
+    return (values.astype(np.float64) * np.float64(factor) + more).astype(np.float32)
+
+
 def _clipped(value: Rounded, step: np.float32, zero: int) -> Rounded:
     real = value.values.astype(np.float32) * np.asarray(value.step, np.float32)
     lowest = zero if value.positive else LOWEST
-    return Rounded(np.clip(real, (lowest - zero) * step, (HIGHEST - zero) * step), np.float32(1))
+    return Rounded(np.clip(real, (lowest - zero) * step, (HIGHEST - zero) * step), np.float32(1), clipped=True)
 
 
 def _averages(value: Rounded, arithmetic: Arithmetic) -> Rounded:
@@ -163,8 +194,8 @@ def _fixed_point(value: Sum, step: np.float32) -> np.ndarray:
     shift = FACTOR_BITS - frexp(max(map(abs, factors)))[1]
     whole = [np.int64(round(factor * 2.0**shift)) for factor in factors]
     # np.sum would not broadcast a map to all images
-    total = sum(term.values.astype(np.int64) * each for term, each in zip(value.terms, whole, strict=True))
-    return (total + (1 << (shift - 1))) >> shift
+    total: Any = sum(term.values.astype(np.int64) * each for term, each in zip(value.terms, whole, strict=True))
+    return np.asarray((total + (1 << (shift - 1))) >> shift)
 
 
 def _twice_rounded(values: np.ndarray, factors: np.ndarray) -> np.ndarray:

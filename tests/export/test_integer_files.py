@@ -150,8 +150,7 @@ def test_a_file_of_another_network_is_rejected(made, kind, mutant):
     assert not proof.criteria[criterion][0], proof.objections
 
 
-def test_a_float_convolution_in_the_file_is_told(made, tmp_path):
-    """Kernels as float32, as tf2onnx leaves them, behind a sigmoid: no runtime has integers for the product."""
+def test_a_float_operation_in_the_file_is_told(made, tmp_path):
     model = onnx.load(made[2]["onnx-int8"])
     taken = next(node for node in model.graph.node if node.op_type == "Conv" and "conv2" in node.name)
     taken.input[0], before = f"{taken.name}/sine", taken.input[0]
@@ -197,7 +196,7 @@ def test_kinds_go_with_the_bits_that_a_run_was_trained_for():
             check_integer_kinds([kind], "int8-w4", ())
 
 
-def test_representative_images_are_needed(trained):
+def test_layers_to_keep_in_float32_are_checked(trained):
     assert "keep-float: 'stage9' is not one of" in refused(
         "export", trained.path, "--to", "onnx-int8", "--keep-float", "stage9"
     )
