@@ -125,6 +125,8 @@ class _Integers:
                 self._convolution(node)
             if node.op_type == "Add":
                 self._offset(node)
+            if node.op_type == "Concat":
+                self._joined(node)
             if node.op_type == ROUNDED and self._is_pixels(node):
                 for each in self.taken_by[node.output[0]]:
                     each.input[0] = self.made_by[node.input[0]].input[0]
@@ -177,6 +179,19 @@ class _Integers:
             given = [whole, f"{whole}/step", f"{whole}/zero"]
             self.nodes.append(self.node(REAL, given, [f"{whole}/real"], f"{whole}/{REAL}"))
             node.input[place] = f"{whole}/real"
+
+    def _joined(self, node: Any) -> None:
+        """Round each tensor that is joined, where all of them are rounded afterwards, to the same range."""
+        after = self.taken_by.get(node.output[0], [])
+        if [each.op_type for each in after] != [ROUNDED]:
+            return
+        ends = list(after[0].input[1:3])
+        for place, name in enumerate(node.input):
+            if self._rounding_of(name) is None:
+                own = f"{node.name}/{place}"
+                self.nodes.append(self.node(ROUNDED, [name, *ends], [own], f"{own}/{ROUNDED}"))
+                self.nodes.append(self.node(REAL, [own, *ends], [f"{own}/real"], f"{own}/{REAL}"))
+                node.input[place] = f"{own}/real"
 
     def _rounding_of(self, name: str) -> Any:
         """The operation that gives a tensor its range; None for one that is not rounded."""

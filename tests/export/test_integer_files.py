@@ -36,6 +36,14 @@ NETWORKS = {
     "plain": {**SMALL, "input_shape": [12, 12, 3], "shortcut": "none"},
     "full pre-activation": {**SMALL, "input_shape": [12, 12, 3], "order": "full_preact", "shortcut": "B"},
     "squeeze-and-excitation": {**SMALL, "input_shape": [12, 12, 3], "squeeze": 2},
+    "cells": {
+        "inception": "resnet-v2",
+        "stem": "small",
+        "cells": [1, 1, 1],
+        "width_factor": 0.1,
+        "input_shape": [17, 17, 3],
+        "classes": 5,
+    },
 }
 IMAGES = 64
 
@@ -194,6 +202,13 @@ def test_kinds_go_with_the_bits_that_a_run_was_trained_for():
         assert bits_of(kind, "explain") == 8
         with pytest.raises(reskeras.ReskerasError, match=f"to: {kind}: the run was trained as int8-w4"):
             check_integer_kinds([kind], "int8-w4", ())
+
+
+@pytest.mark.sample(1)
+@pytest.mark.parametrize("kind", KINDS)
+def test_layers_stay_in_float32(copied, kind):
+    [proof] = copied.export(kind, keep_float=["stage1_unit1_conv2"], timing=False)
+    assert proof.holds and not proof.integers.floats
 
 
 def test_layers_to_keep_in_float32_are_checked(trained):
