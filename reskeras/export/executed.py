@@ -23,7 +23,7 @@ Range = tuple[Any, int, float, float]
 what steps."""
 STEPS, LOWEST = 255, -128
 ENDS = ("QuantizeLinear", "DequantizeLinear")  # of ONNX, between integers and real numbers
-MOVES = ("Reshape", "Transpose")  # of ONNX, which compute nothing
+MOVES = ("Reshape", "Transpose", "ReorderInput", "ReorderOutput")  # of ONNX, which compute nothing
 # of OpenVINO: what computes nothing, and what may turn logits into probabilities
 SILENT = ("Input", "Output", "Const", "Constant", "Reshape", "Reorder", "Convert", "FakeQuantize", "Transpose")
 JOINS = ("Add", "Multiply")  # what is computed in one operation with the convolution before it
