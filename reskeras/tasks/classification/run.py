@@ -143,9 +143,9 @@ class ClassifierRun(Run[Split]):
         tell: Callable[[str], None] = lambda note: None,
     ) -> list[Proof]:
         """Artefacts, each proven on real test images: `serving`, `tflite`, `tflite-float16`, `tflite-dynamic`,
-        `tflite-int8`, `tflite-int8-io`, `tflite-int16x8`, `onnx`, `openvino`; the first two when none is named. Also
-        `keras-weights`, `torchvision-state-dict` and `timm-state-dict`, weights that those libraries load. A port
-        without data is proven on random images.
+        `tflite-int8`, `tflite-int8-io`, `tflite-int16x8`, `onnx`, `onnx-int8`, `openvino`, `openvino-int8`; the first
+        two when none is named. Also `keras-weights`, `torchvision-state-dict` and `timm-state-dict`, weights that those
+        libraries load. A port without data is proven on random images.
 
         `pixels` is the input dtype of all but `.tflite` files, `uint8` or `float32`. `tolerances` are relative to the
         largest logit, by kind. Quantised kinds are calibrated on `representative` training images; int8 kinds keep the
