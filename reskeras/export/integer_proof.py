@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from math import prod
 from pathlib import Path
@@ -23,7 +24,7 @@ MOST_IMAGES, MOST_BYTES = 16, 2**29  # that all results of the operations are lo
 CHUNK = 50
 LIKE = 1e-5  # relative difference of steps that are the same number
 AT_THE_ENDS = {"QUANTIZE", "DEQUANTIZE"}  # operations between integers and the pixels and answers
-OF_KEPT = {*AT_THE_ENDS, *CONVOLUTIONS, "NEG", "RELU"}
+OF_KEPT = {*CONVOLUTIONS, "NEG", "RELU"}  # those that a layer kept in float32 consists of
 
 
 def prove_integers(path: Path, integers: Integers, images: np.ndarray, logits: np.ndarray, bits: int) -> IntegerProof:
@@ -47,11 +48,14 @@ def prove_integers(path: Path, integers: Integers, images: np.ndarray, logits: n
 
 def _floats(graph: LiteGraph, integers: Integers) -> Iterable[str]:
     """The operations that compute in float32 beyond those of layers that are kept in it."""
-    kept = any(isinstance(node, Negate) for node in integers.plan.ops())
+    kept = sum(isinstance(node, Negate) for node in integers.plan.ops())
+    found: Counter[str] = Counter()
     for name, each in graph.operations:
         kinds = {graph.type_of(place) for place in each.outputs}
-        if "float32" in kinds and name not in (OF_KEPT if kept else AT_THE_ENDS):
-            yield name
+        if "float32" in kinds and name not in AT_THE_ENDS:
+            found[name] += 1
+            if name not in OF_KEPT or found[name] > kept:
+                yield name
 
 
 def _changed(graph: LiteGraph, integers: Integers) -> Iterable[str]:

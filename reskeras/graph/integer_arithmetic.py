@@ -112,9 +112,9 @@ def _quantise(value: Any, step: np.float32, zero: int) -> Rounded:
     return Rounded((np.clip(values + zero, lowest, HIGHEST) - zero).astype(np.float32), step, zero)
 
 
-def _converted(part: Rounded, step: np.float32) -> Rounded:
+def _converted(part: Any, step: np.float32) -> Any:
     """A tensor of 8-bit integers brought to another step, in fixed point of 8 bits; others as they are."""
-    if np.ndim(part.step) or part.step == step:
+    if not isinstance(part, Rounded) or np.ndim(part.step) or part.step == step:
         return part
     factor = int(np.rint(256 * np.float32(part.step) / step))
     return replace(part, values=((part.values.astype(np.int64) * factor + 128) >> 8).astype(np.float32), step=step)
@@ -124,7 +124,9 @@ def _fixed_point(value: Sum, step: np.float32) -> np.ndarray:
     factors = [float(np.float32(term.step) / step) for term in value.terms]
     shift = FACTOR_BITS - frexp(max(map(abs, factors)))[1]
     whole = [np.int64(round(factor * 2.0**shift)) for factor in factors]
-    total = np.sum([term.values.astype(np.int64) * each for term, each in zip(value.terms, whole, strict=True)], axis=0)
+    total = np.int64(0)
+    for term, factor in zip(value.terms, whole, strict=True):
+        total = total + term.values.astype(np.int64) * factor
     return (total + (1 << (shift - 1))) >> shift
 
 
@@ -132,7 +134,7 @@ def _twice_rounded(values: np.ndarray, factors: np.ndarray) -> np.ndarray:
     mantissas, exponents = np.frexp(factors)
     whole = np.rint(mantissas * 2.0**31).astype(np.int64)
     shift = np.maximum(-exponents, 0)
-    once = (values * whole + (1 << 30)) >> 31
+    once = ((values << np.maximum(exponents, 0)) * whole + (1 << 30)) >> 31
     return (once + ((1 << shift) >> 1)) >> shift
 
 

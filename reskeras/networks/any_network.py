@@ -53,9 +53,14 @@ class AnyNetwork(Spec):
     def make_plan(self) -> Plan:
         """Lower the network to units of operations; callers use `lower`, which caches."""
 
-    @abstractmethod
     def describe(self) -> str:
         """How the spec was interpreted, in one line that begins with the depth."""
+        return f"{self.architecture_words}{f', quantised to {self.quantise}' if self.quantise else ''}"
+
+    @property
+    @abstractmethod
+    def architecture_words(self) -> str:
+        """`describe`, without how it is quantised."""
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
