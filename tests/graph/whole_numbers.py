@@ -66,7 +66,9 @@ def range_of(node, weights):
 
 def rounded(value, step, zero):
     if isinstance(value, list):  # of a concatenation
-        return Stored(np.concatenate([rounded(part, step, zero).numbers for part in aligned(value, step)], 3), step, zero)
+        return Stored(
+            np.concatenate([rounded(part, step, zero).numbers for part in aligned(value, step)], 3), step, zero
+        )
     if isinstance(value, Exact):
         numbers, least = value.how(step), zero if value.relu else -128
     elif isinstance(value, Stored):  # rounded again
@@ -126,7 +128,11 @@ def conv(node, x, weights):
     filters = node.filters // node.groups
     for i, j, values in windows(x.centred, node):
         sums = [
-            np.einsum("nhwc,cf->nhwf", values[..., g * each : (g + 1) * each], kernel[i, j, :, g * filters : (g + 1) * filters])
+            np.einsum(
+                "nhwc,cf->nhwf",
+                values[..., g * each : (g + 1) * each],
+                kernel[i, j, :, g * filters : (g + 1) * filters],
+            )
             for g in range(node.groups)
         ]
         total = total + np.concatenate(sums, axis=-1)
