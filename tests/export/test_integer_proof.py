@@ -1,4 +1,4 @@
-"""Proofs of integer files: every network's file computes what its integer form does, and files that do not are rejected."""
+"""Proofs of integer files: each network's file computes what its integer form does, and others are rejected."""
 
 from dataclasses import replace
 from types import SimpleNamespace

@@ -130,7 +130,7 @@ def test_the_compiled_model_computes_it_and_survives_saving(name, tmp_path):
 
 
 def test_kernels_of_four_bits_have_fifteen_values():
-    plan, weights = integers("original", 4)
+    _plan, weights = integers("original", 4)
     kernel = weights["stage2_unit1_conv2/kernel"]
     whole, step = whole_numbers.whole_kernel(kernel, 4)
     assert set(np.unique(whole)) <= set(range(-7, 8))

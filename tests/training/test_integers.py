@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -147,7 +148,7 @@ def test_it_evaluates_exports_and_reports(quantised, tmp_path):
     assert proof.integers.equal >= 0.85
     assert proof.path.endswith("-int8-w4.tflite")
     assert proof.path.count("int8-w4") == 1
-    graph = LiteGraph.of(open(proof.path, "rb").read())
+    graph = LiteGraph.of(Path(proof.path).read_bytes())
     assert "int4" in {graph.type_of(int(each.inputs[1])) for name, each in graph.operations if name == "CONV_2D"}
     card = (run.folder.export_folder / "README.md").read_text()
     assert "int8-w4" in card
@@ -250,7 +251,7 @@ def test_it_goes_on_from_a_run_of_integers(quantised, tmp_path):
 
 def test_a_network_in_float_does_not_begin_with_integers(quantised, tmp_path):
     spec = reskeras.network(**TINY)
-    with pytest.raises(reskeras.ReskerasError, match="from: .* is a different network"):
+    with pytest.raises(reskeras.ReskerasError, match=r"from: .* is a different network"):
         reskeras.train(spec, "digits", start=quantised[0], out=tmp_path / "float", **QUICK)
 
 
