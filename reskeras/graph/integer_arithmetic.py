@@ -124,9 +124,9 @@ def _fixed_point(value: Sum, step: np.float32) -> np.ndarray:
     factors = [float(np.float32(term.step) / step) for term in value.terms]
     shift = FACTOR_BITS - frexp(max(map(abs, factors)))[1]
     whole = [np.int64(round(factor * 2.0**shift)) for factor in factors]
-    total = np.int64(0)
-    for term, factor in zip(value.terms, whole, strict=True):
-        total = total + term.values.astype(np.int64) * factor
+    total: np.ndarray = np.zeros(1, np.int64)
+    for term, each in zip(value.terms, whole, strict=True):
+        total = total + term.values.astype(np.int64) * each  # a map has one entry for all images
     return (total + (1 << (shift - 1))) >> shift
 
 

@@ -69,7 +69,8 @@ def _integers_of(proofs: Mapping[str, Sequence[Proof]]) -> list[Table]:
     rows = [[kind, name, *figures.values()] for kind, name, figures in found]
     caption = (
         "What integer artefacts compute, compared with the same arithmetic done exactly: their constants, "
-        "each operation on the artefact's own inputs (the worst), and the logits of all images, in steps of the last integer."
+        "each operation on the artefact's own inputs (the worst), and the logits of all images, in steps of the last "
+        "integer."
     )
     return [Table("Integer arithmetic", ["artefact", "run", *found[0][2]], rows, caption)]
 
