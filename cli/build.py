@@ -39,6 +39,7 @@ def command(request: NetworkRequest, out: Path | None, plot: Path | None, as_jso
     from .overview import Overview
 
     overview = Overview(request.spec())
+    overview.spec.check_fresh()
     place_for(out, overview.name)  # a folder that exists is refused now, not after the build
     if plot:
         _draw(overview, plot)

@@ -70,6 +70,7 @@ def build(
     units one layer with a loop; with `recompute` units are recomputed in the backward pass.
     """
     spec = network(source, **fields)
+    spec.check_fresh()
     plan = spec.lower().slice(after=after, until=until)
     return compile_plan(plan, name_of(spec), Context(precision, seed, form, recompute), outputs=outputs)
 
@@ -154,6 +155,7 @@ def analyse_fresh(
     """
     source = open_source(data, data_dir)
     asked = network(spec)
+    asked.check_fresh()
     name = name_of(asked)
     job = find_task("classification").on(source).job(asked, read_recipe("quick"), source, data_dir)
     preprocessing = job.preprocessing()

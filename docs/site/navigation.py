@@ -22,7 +22,7 @@ PLACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             *("guides/fine-tune.md", "guides/multilabel.md", "guides/search.md"),
         ),
         "Find objects": ("guides/detect.md", "guides/localise.md"),
-        "Use a network": ("guides/serve.md", "guides/port.md", "guides/identify.md"),
+        "Use a network": ("guides/serve.md", "guides/quantise.md", "guides/port.md", "guides/identify.md"),
         "Grow": ("guides/machines.md", "guides/scaling.md", "guides/remote.md"),
         "Understand": ("guides/reproduce.md", "guides/analyse.md"),
         "Ways in": ("guides/command-line.md", "guides/python.md"),

@@ -180,9 +180,9 @@ def _averages(value: Rounded, arithmetic: Arithmetic) -> Rounded:
     return replace(value, values=rounded - value.zero, averaged=False)
 
 
-def _converted(part: Rounded, step: np.float32) -> Rounded:
+def _converted(part: Any, step: np.float32) -> Any:
     """A tensor of 8-bit integers brought to another step, in fixed point of 8 bits; others as they are."""
-    if np.ndim(part.step) or part.step == step:
+    if not isinstance(part, Rounded) or np.ndim(part.step) or part.step == step:
         return part
     part = _averages(part, LITE) if part.averaged else part
     factor = int(np.rint(256 * np.float32(part.step) / step))
@@ -202,7 +202,7 @@ def _twice_rounded(values: np.ndarray, factors: np.ndarray) -> np.ndarray:
     mantissas, exponents = np.frexp(factors)
     whole = np.rint(mantissas * 2.0**31).astype(np.int64)
     shift = np.maximum(-exponents, 0)
-    once = (values * whole + (1 << 30)) >> 31
+    once = ((values << np.maximum(exponents, 0)) * whole + (1 << 30)) >> 31
     return (once + ((1 << shift) >> 1)) >> shift
 
 

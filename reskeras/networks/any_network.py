@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from reskeras.documents.fields import InputShape, Spec
+from reskeras.errors import ReskerasError
 from reskeras.plans.integers import KERNEL_BITS, integer_plan
 from reskeras.plans.plan import Plan
 
@@ -53,9 +54,14 @@ class AnyNetwork(Spec):
     def make_plan(self) -> Plan:
         """Lower the network to units of operations; callers use `lower`, which caches."""
 
-    @abstractmethod
     def describe(self) -> str:
         """How the spec was interpreted, in one line that begins with the depth."""
+        return f"{self.architecture_words}{f', quantised to {self.quantise}' if self.quantise else ''}"
+
+    @property
+    @abstractmethod
+    def architecture_words(self) -> str:
+        """`describe`, without how it is quantised."""
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
@@ -70,6 +76,14 @@ class AnyNetwork(Spec):
     def float_plan(self) -> Plan:
         """The plan of the network before it is quantised."""
         return self.model_copy(update={"quantise": None}).lower()
+
+    def check_fresh(self) -> None:
+        """Raise ReskerasError where the network is no use with fresh weights: one of integers has no ranges then."""
+        if self.quantise:
+            raise ReskerasError(
+                f"quantise: {self.quantise} needs the weights of a run, and ranges measured on its images; use "
+                f"reskeras train --from RUN --quantise {self.quantise}"
+            )
 
     def identity(self) -> Self:
         """The network without its name, classes, input shape and integers, to compare architectures."""

@@ -92,7 +92,8 @@ class InceptionSpec(AnyNetwork):
     def fallback_name(self) -> str:
         return f"inception-{self.inception}-variant"
 
-    def describe(self) -> str:
+    @property
+    def architecture_words(self) -> str:
         parts = {
             f"inception {self.inception}": True,
             f"stem {self.stem}": True,

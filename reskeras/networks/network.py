@@ -127,8 +127,9 @@ class NetworkSpec(AnyNetwork):
     def make_plan(self) -> Plan:
         return self.decided().make_plan()
 
-    def describe(self) -> str:
-        return self.decided().describe()
+    @property
+    def architecture_words(self) -> str:
+        return self.decided().architecture_words
 
     def facts(self) -> dict[str, Any]:
         return self.decided().facts()

@@ -91,7 +91,8 @@ class ResolvedNetwork(AnyNetwork):
     def fallback_name(self) -> str:
         return f"{self.family or 'custom'}-variant-{self.depth}"
 
-    def describe(self) -> str:
+    @property
+    def architecture_words(self) -> str:
         rows = self.stages
         parts = [
             self.family or "no family",

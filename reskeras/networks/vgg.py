@@ -41,7 +41,8 @@ class VggSpec(AnyNetwork):
     def fallback_name(self) -> str:
         return f"vgg-{self.depth}"
 
-    def describe(self) -> str:
+    @property
+    def architecture_words(self) -> str:
         return (
             f"depth {self.depth}: vgg, plain 3x3 convolutions {comma_listed(self.units)}, "
             f"dense {comma_listed(self.dense)}"

@@ -60,7 +60,8 @@ RULES: dict[type[Op] | type[Merge], Rule] = {
     merges.Multiply: "own",
     merges.Concat: "own",
 }
-FUSED = op.Relu  # part of the operation before it: nothing is rounded between them
+FUSING: tuple[type[Op] | type[Merge], ...] = (op.Conv, Negate, merges.Add, merges.Multiply)
+"""What computes the ReLU after it too: nothing is rounded between them."""
 KERNEL_BITS = {"int8": 8, "int8-w4": 4}
 IMAGE = "image_range"
 PIXELS = "pixels"  # the unit before all others that takes raw pixels
@@ -123,9 +124,9 @@ class _Convolutions:
         done: list[Node] = []
         before = positions = shape
         for node in nodes:
-            done += self._fork(node, before) if isinstance(node, Fork) else self._op(node, before, positions, done)
-            if not isinstance(node, op.Flatten | op.Dropout):
-                positions = sequence_shape((done[-1],), positions) if done else positions
+            made = self._fork(node, before) if isinstance(node, Fork) else self._op(node, before, positions, done)
+            done += made
+            positions = sequence_shape(made, positions)
             before = sequence_shape((node,), before)
         flat = len(before) == 1
         return (*done, op.Flatten(name=f"{done[-1].name}_flat")) if flat else tuple(done)
@@ -185,8 +186,8 @@ def _rounded(nodes: Sequence, source: str, close: bool = True, following: Node |
             apart = not isinstance(node.merge, merges.Concat)
             made = replace(node, branches=tuple(_rounded(branch, source, apart)[0] for branch in node.branches))
         done.append(made)
-        rule = _rule(node)
-        if rule == "none" or (rule == "own" and isinstance(after, FUSED)) or (node is nodes[-1] and not close):
+        rule, fused = _rule(node), isinstance(_record(node), FUSING) and isinstance(after, op.Relu)
+        if rule == "none" or fused or (node is nodes[-1] and not close):
             continue
         name = f"{node.name}_range"
         if rule == "input":
@@ -197,8 +198,12 @@ def _rounded(nodes: Sequence, source: str, close: bool = True, following: Node |
     return tuple(done), source
 
 
+def _record(node: Node) -> Op | Merge:
+    return node.merge if isinstance(node, Fork) else node
+
+
 def _rule(node: Node) -> Rule:
-    record = node.merge if isinstance(node, Fork) else node
+    record = _record(node)
     match record:
         case op.Pool(reduce="max") | op.Pool(kernel=(1, 1)) | op.GlobalPool(reduce="max") | op.Conv(weight_bits=None):
             return "none"

@@ -50,13 +50,9 @@ def check_integers(spec: AnyNetwork, recipe: Recipe) -> None:
     """ReskerasError where `recipe` trains a quantised `spec` otherwise than in float32 and unrolled."""
     if not spec.quantise:
         return
-    for field, given, needed in (
-        ("precision", recipe.precision, "float32"),
-        ("form", recipe.form, "unrolled"),
-        ("recompute", recipe.recompute, False),
-    ):
+    for field, given, needed in (("precision", recipe.precision, "float32"), ("form", recipe.form, "unrolled")):
         if given != needed:
             raise ReskerasError(
-                f"{field}: {str(given).lower()} does not go with quantise: {spec.quantise}, which needs "
-                f"{str(needed).lower()}; the recipe quantise has it"
+                f"{field}: {given} does not go with quantise: {spec.quantise}, which needs {needed}; the recipe "
+                "quantise has it"
             )

@@ -61,6 +61,8 @@ class HyperModel(keras_tuner.HyperModel):
         super().__init__(name="reskeras")
         self.space, asked = space(over), find_task(task)
         base = of_one_family(asked.spec(spec))
+        if isinstance(base, AnyNetwork):
+            base.check_fresh()
         if limits.latency_ms is not None:
             check_timed(base, "max_latency_ms")
         self.source = asked.open_source(data, data_dir)

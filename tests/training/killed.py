@@ -1,7 +1,7 @@
 """A training that kills itself with SIGKILL at a chosen moment; run as a script by test_resume.py.
 
 Arguments: run folder or address, moment (never, step:N, validation:N, writing:N, putting:N, naming:N), devices, and
-if others are wanted fields of the recipe as YAML.
+if others are wanted fields of the recipe as YAML, those of the network under `network`.
 """
 
 import os
@@ -122,8 +122,9 @@ def killed_at(moment, devices):
 def main():
     out, moment, devices = sys.argv[1:4]
     fields = yaml.safe_load(sys.argv[4]) if sys.argv[4:] else {}
+    network = NETWORK | fields.pop("network", {})
     run = reskeras.train(
-        reskeras.network(**NETWORK),
+        reskeras.network(**network),
         recipe="quick",
         out=Path(out),
         resume=True,

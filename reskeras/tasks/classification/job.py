@@ -53,11 +53,8 @@ class ClassifierJob(Job):
     def check_start(self, start: Start | None) -> None:
         """As for any job; a network of integers begins with a run's weights."""
         super().check_start(start)
-        if self.spec.quantise and start is None:
-            raise ReskerasError(
-                f"quantise: {self.spec.quantise} is trained from the weights of a run, which it changes little; "
-                "give --from RUN"
-            )
+        if start is None:
+            self.spec.check_fresh()
 
     @cached_property
     def teacher(self) -> Teacher | None:
