@@ -19,7 +19,8 @@ from reskeras.files import scratch, write_bytes
 from reskeras.graph.integer_arithmetic import LITE, Arithmetic
 
 LOOKED_AT_WITHIN = 1200.0  # seconds
-AT_THE_ENDS = {"QUANTIZE", "DEQUANTIZE"}  # operations of LiteRT between integers and the pixels and answers
+# operations of LiteRT between integers and the pixels and answers, and one that moves values as they are
+AT_THE_ENDS = {"QUANTIZE", "DEQUANTIZE", "RESHAPE"}
 OF_KEPT = {*CONVOLUTIONS, "NEG", "RELU", "Conv", "FusedConv", "Neg", "Relu", "Convolution", "Eltwise"}
 """Those that a layer kept in float32 consists of, by the names of all runtimes."""
 ARITHMETIC = {".onnx": Arithmetic(floats=True), ".xml": Arithmetic(floats=True, zero_first=True)}

@@ -219,9 +219,12 @@ def test_batches_that_cannot_be_are_refused_in_two_lines(trained):
     assert "batch: 4: serving cannot have a fixed batch; use free" in refused(
         "export", trained.path, "--to", "serving", "--batch", "4"
     )
-    assert "batch: 4: files with layers kept in float take one image" in refused(
-        "export", trained.path, "--to", "tflite-int8", "--keep-float", "logits", "--batch", "4"
-    )
+
+
+def test_layers_kept_in_float_go_with_a_fixed_batch(copied):
+    [proof] = copied.export("tflite-int8", keep_float=["logits"], batch=4, timing=False)
+    assert proof.holds
+    assert proof.batch == 4
 
 
 def test_an_export_that_is_older_than_the_model_is_told(copied):
