@@ -31,7 +31,7 @@ RESIZES = ("resize", "resize.multiple", "resize.rounding", "resize.antialias")
 OF_DETECTIONS = ("detections.suppression", "detections.sigma", "detections.class_agnostic")
 OF_NETWORKS = (
     "activation",
-    "quantise",
+    *(f"{on}quantise" for on in ("", "backbone.", "trunk.", "judge.")),
     "head.scale",
     "stem.convs.bn",
     *RESIZES,
