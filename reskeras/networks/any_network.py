@@ -81,8 +81,8 @@ class AnyNetwork(Spec):
         """Raise ReskerasError where the network is no use with fresh weights: one of integers has no ranges then."""
         if self.quantise:
             raise ReskerasError(
-                f"quantise: {self.quantise} needs the weights of a run, and ranges measured on its images; train it with "
-                f"--from RUN --quantise {self.quantise}"
+                f"quantise: {self.quantise} needs the weights of a run, and ranges measured on its images; train it "
+                f"with --from RUN --quantise {self.quantise}"
             )
 
     def identity(self) -> Self:
