@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-NO_IMAGE, TOO_LARGE, BROKEN = "neither a JPEG nor a PNG", "more than 64000000 pixels", "broken or cut off"
+NO_IMAGE, TOO_LARGE, BROKEN = "neither a JPEG nor a PNG", "more than 64,000,000 pixels", "broken or cut off"
 
 
 def image_file(kind, side=64, mode="RGB"):
