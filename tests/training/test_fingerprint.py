@@ -83,4 +83,6 @@ def test_networks_are_known_without_the_later_fields_that_have_their_defaults():
     assert (known["activation"], known["head"]["scale"]) == ("gelu", 2.0)
     assert [conv.get("bn") for conv in known["stem"]["convs"]] == [False, None]
     inception = reskeras.network("cifar-inception-v4").decided()
-    assert identifying(inception, ("name",), OF_NETWORKS) == inception.model_dump(mode="json", exclude={"name", "quantise"})
+    assert identifying(inception, ("name",), OF_NETWORKS) == inception.model_dump(
+        mode="json", exclude={"name", "quantise"}
+    )
