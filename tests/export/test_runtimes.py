@@ -3,6 +3,7 @@ what happens where a converter or a runtime does not come back."""
 
 import json
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -181,8 +182,7 @@ def test_a_runtime_that_does_not_come_back_is_told(copied, tmp_path, monkeypatch
 
 @pytest.mark.parametrize("missing", ["tf2onnx", "openvino"])
 def test_a_missing_package_is_told_with_what_installs_it(copied, monkeypatch, missing):
-    found = reskeras.artefacts.find_spec
-    monkeypatch.setattr("reskeras.artefacts.find_spec", lambda name: None if name == missing else found(name))
+    monkeypatch.setattr("reskeras.artefacts.find_spec", lambda name: None if name == missing else find_spec(name))
     said = refused("export", copied.path, "--to", "openvino")
     assert f"to: openvino needs {missing}; pip install 'reskeras[openvino]'" in said
     assert not copied.folder.export_folder.exists()
