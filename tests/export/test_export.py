@@ -153,8 +153,8 @@ def test_a_proof_holds_up_to_its_bounds():
 
 
 def test_an_unknown_kind_is_refused_by_name(trained):
-    with pytest.raises(ReskerasError, match="'onnx' is not one of serving, tflite, tflite-float16"):
-        trained.export("onnx")
+    with pytest.raises(ReskerasError, match="'coreml' is not one of serving, tflite, tflite-float16"):
+        trained.export("coreml")
 
 
 def test_a_built_run_is_not_exported(tmp_path):
