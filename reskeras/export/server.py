@@ -41,9 +41,9 @@ def exported(run: RunFolder, export: Sequence[str] = ("reskeras", "export"), bat
     the batch sizes `batches`.
     """
     folder = run.export_folder
-    if run.is_built:
-        raise ReskerasError(f"serve: {run.path} has no SavedModel: {BUILT}")
     if not (folder / MODELS_CONFIG).is_file():
+        if run.is_built:
+            raise ReskerasError(f"serve: {run.path} has no SavedModel: {BUILT}")
         how = [*export, str(run.path), "--to", "serving"]
         raise ReskerasError(f"serve: {run.path} has no SavedModel; make one with: {shlex.join(how)}")
     for model in read_models(folder).model_config_list.config:

@@ -147,7 +147,7 @@ def test_rows_of_missing_images_and_boxes_of_three_numbers_are_told(tmp_path):
         ({"file_name": "../../a.png"}, "file_name: '../../a.png' leads out of"),
         ({"file_name": "x\\a.png"}, "has backslashes; write paths with /"),
         ({"file_name": 7}, "file_name: 7 is not a path"),
-        ({"file_name": "a.png"}, "train/a.png is in"),
+        ({"file_name": "a.png"}, "train/a.png is also in"),
     ],
 )
 def test_a_line_that_breaks_a_rule_is_named_with_it(tmp_path, row, words):

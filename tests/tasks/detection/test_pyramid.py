@@ -101,8 +101,8 @@ def test_what_does_not_go_with_a_neck_is_refused():
         "neck=fpn", "anchors.sizes=[8, 9, 10]"
     )
     assert "shared: 'stage3' contradicts neck" in refused("neck=fpn", "shared=stage3")
-    assert "regions.pool: max only without a neck" in refused("neck=fpn", "regions.pool=max")
-    assert "regions.context: True only without a neck" in refused("neck=fpn", "regions.context=true")
+    assert "regions.pool: max is possible only without a neck" in refused("neck=fpn", "regions.pool=max")
+    assert "regions.context: True is possible only without a neck" in refused("neck=fpn", "regions.context=true")
     assert "regions.convs: only with a neck" in refused("regions.convs=4")
     fine = {"backbone": {"family": "cifar", "stages": [1, 1], "input_shape": [32, 32, 3]}, "neck": "fpn"}
     with pytest.raises(ReskerasError, match="neck: the backbone has no map of stride 4 or more; set neck"):
