@@ -92,7 +92,7 @@ def test_what_memory_has_no_room_for_is_read_anew_and_told_once(photos, monkeypa
     monkeypatch.setattr(room, "memory", lambda: room.SHARE * room_for)
     plain, told = open_source(f"folder:{photos}"), []
     equal(epoch(cached(plain, "ram", told.append)), epoch(plain))
-    assert len(told) == 1 and "of 16 images; the others are read anew" in told[0]
+    assert len(told) == 1 and "of 16 images; the others are read every time" in told[0]
 
 
 def test_training_and_validation_images_share_the_room(photos, monkeypatch):
