@@ -181,8 +181,8 @@ def test_views_that_do_not_go_together_are_refused(trained):
         ({"crops": 5}, "views: 5 is not one of 1, 2, 6, 10"),
         ({"crops": 10, "scales": (32,)}, "scales: whole images are not cropped"),
         ({"resize": 40}, "resize: only applies to ten crops"),
-        ({"scales": (0,)}, "scales: 0: should be between 1 and 4096"),
-        ({"scales": (5000,)}, "scales: 5000: should be between 1 and 4096"),
+        ({"scales": (0,)}, "scales: 0: should be between 1 and 4,096"),
+        ({"scales": (5000,)}, "scales: 5000: should be between 1 and 4,096"),
     ]:
         with pytest.raises(ReskerasError, match=said):
             Views(**wrong)

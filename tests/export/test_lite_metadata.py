@@ -13,8 +13,10 @@ from flatbuffers.table import Table
 import reskeras
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.export.inference import Inference
-from reskeras.export.lite import write_lite_model
+from reskeras.export.integers import IntegerInference, Integers
+from reskeras.export.lite import LITE_KINDS, write_lite_model
 from reskeras.export.lite_metadata import LABELS, with_metadata
+from reskeras.graph.weights import read
 
 CLASSES = ("red", "blau und grün", "日本", "two\nlines")
 
@@ -62,17 +64,15 @@ class Read:
 def written(request, tmp_path_factory):
     """A small colour network as a `.tflite`, wider than high."""
     spec = reskeras.network(family="cifar", stages=[1], input_shape=[16, 24, 3], classes=4)
-    ones = np.ones(3, np.float32)
-    inference = Inference(
-        reskeras.plan(spec),
-        reskeras.build(spec, seed=1),
-        Preprocessing(16, 24, 3, "per_channel", 100 * ones, 50 * ones),
-        CLASSES,
-        "float32",
-        guarded=False,
-    )
+    plan, net, ones = reskeras.plan(spec), reskeras.build(spec, seed=1), np.ones(3, np.float32)
+    preprocessing = Preprocessing(16, 24, 3, "per_channel", 100 * ones, 50 * ones)
     images = np.random.default_rng(0).integers(0, 255, (8, 16, 24, 3), np.uint8)
-    return write_lite_model(inference, tmp_path_factory.mktemp("lite") / "net.tflite", request.param, images)
+    inference = (
+        IntegerInference(Integers.of(plan, read(net), preprocessing, images, 8), CLASSES)
+        if LITE_KINDS[request.param].bits
+        else Inference(plan, net, preprocessing, CLASSES, "float32", guarded=False)
+    )
+    return write_lite_model(inference, tmp_path_factory.mktemp("lite") / "net.tflite", request.param)
 
 
 @pytest.fixture(scope="module")

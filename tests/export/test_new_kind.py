@@ -62,6 +62,8 @@ def test_the_table_knows_every_kind_that_can_be_written():
         "tflite",
         "onnx",
         "openvino",
+        "onnx-int8",
+        "openvino-int8",
         *KINDS,
         *(f"tflite-{kind}" for kind in LITE_KINDS if kind != "float32"),
     }

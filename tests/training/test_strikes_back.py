@@ -70,7 +70,7 @@ def read(chosen):
         "test crop ratio": chosen.test_crop,
         "loss": chosen.loss.kind,
         "mixed precision": chosen.precision == "auto",
-        "top-1 accuracy": float(chosen.description.partition("Published: ")[2].partition(" %")[0]),
+        "top-1 accuracy": float(chosen.description.partition("Published: ")[2].partition("%")[0]),
     }
 
 

@@ -95,7 +95,9 @@ def test_torchvisions_anchors_on_the_extra_map_divide_the_canvas():
 
 
 def test_what_does_not_go_with_a_neck_is_refused():
-    assert "neck.strides: the backbone has no map of stride 64, only of 4, 8, 16, 32" in refused("neck.strides=[32, 64]")
+    assert "neck.strides: the backbone has no map of stride 64, only of 4, 8, 16, 32" in refused(
+        "neck.strides=[32, 64]"
+    )
     assert "each stride should be twice the one before, but 16 comes after 4" in refused("neck.strides=[4, 16]")
     assert "anchors.sizes: 3 sizes for 5 maps (strides 4, 8, 16, 32, 64)" in refused(
         "neck=fpn", "anchors.sizes=[8, 9, 10]"

@@ -15,7 +15,7 @@ from reskeras.tasks.detection.anchors import anchor_fields, anchor_grid
 from reskeras.tasks.detection.opening import open_objects
 from reskeras.tasks.localisation.localiser import Localiser, averaged, batch_on, check_ensemble
 from reskeras.tasks.localisation.model import LOSSES, Networks, training_model
-from reskeras.tasks.localisation.served import LiteLocaliser, ServedLocaliser
+from reskeras.tasks.localisation.served import CropLocaliser, ServedLocaliser
 from reskeras.tasks.localisation.views import LocaliserViews
 
 TRUNK = {
@@ -97,7 +97,7 @@ def test_no_box_is_empty_that_is_told(number, bias):
     served = ServedLocaliser(found, ("a", "b", "c")).of_classes(files, tf.constant([["a", "b", "c"]] * 3))
     np.testing.assert_allclose(served["boxes"], boxes, atol=1e-3)
     crops = found.place(files, plan.canvas, plan.sides)
-    lite = LiteLocaliser(found, ("a", "b", "c"))(crops.pixels)
+    lite = CropLocaliser(found, ("a", "b", "c"))(crops.pixels)
     np.testing.assert_allclose(crops.in_image(lite["boxes"]), boxes, atol=1e-3)
 
 
