@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from reskeras.graph.integer_arithmetic import Arithmetic, Rounded
 from reskeras.graph.layers.quantisation import BITS, kernel_step, whole_kernel
 from reskeras.plans import operations as op
 from reskeras.plans.integers import Negate
+from reskeras.plans.nodes import placed_ops
+from reskeras.plans.plan import Plan
 
 MOST_IMAGES, MOST_BYTES = 16, 2**29  # that all results of the operations are looked at for
 LIKE = 1e-5  # relative difference of steps that are the same number
@@ -28,7 +31,7 @@ def prove_integers(
 ) -> IntegerProof:
     """Compare the artefact at `path`, whose answers for raw `images`, computed in `precision`, are `logits`, with
     `integers`, whose own answers are `exact`, given the runtime's arithmetic. Raises Crash as `answers_aside` does."""
-    few = images[: int(np.clip(MOST_BYTES // max(_size(integers, images[:1]), 1), 1, MOST_IMAGES))]
+    few = images[: int(np.clip(MOST_BYTES // max(_size(integers.plan), 1), 1, MOST_IMAGES))]
     file = taken_apart(path, few, precision)
     unrounded = frozenset(
         node.name
@@ -61,16 +64,11 @@ def _floats(file: IntegerFile, integers: Integers) -> Iterable[str]:
             yield name
 
 
-def _size(integers: Integers, image: np.ndarray) -> int:
+def _size(plan: Plan) -> int:
     """The bytes of all that is rounded for one image."""
-    sizes = []
-
-    def watch(node: op.Quantise, made: Rounded) -> Rounded:
-        sizes.append(made.values.size)
-        return made
-
-    integers.logits(image, watch)
-    return sum(sizes)
+    before = (plan.input_shape, *plan.unit_shapes())
+    placed = (each for unit, shape in zip(plan.units, before, strict=False) for each in placed_ops(unit.nodes, shape))
+    return sum(prod(shape) for node, shape in placed if isinstance(node, op.Quantise))
 
 
 def _alike(one: Range, other: Range) -> bool:

@@ -18,10 +18,10 @@ from reskeras.graph.integers import calibrated, from_pixels, input_steps, intege
 from reskeras.graph.layers.quantisation import rounded_activations
 from reskeras.graph.weights import write
 from reskeras.plans import operations as op
+from reskeras.plans.integers import SHARES
 from reskeras.plans.plan import Plan
 
 BATCH = 50  # images that ranges are calibrated on at once
-SHARES = (0.0, 255 / 256)  # the range of LiteRT's SOFTMAX and LOGISTIC
 Outputs = dict[str, tf.Tensor]
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from reskeras.graph.layers.quantisation import BITS, LEAST, kernel_step, whole_kernel
+from reskeras.graph.layers.quantisation import BITS, LEAST, by_channel_or_not, kernel_step, whole_kernel
 from reskeras.plans import merges
 from reskeras.plans import operations as op
 from reskeras.plans.integers import Negate, Offset
@@ -218,12 +218,7 @@ def _conv(node: op.Conv, x: Rounded, weights: Weights) -> Rounded | np.ndarray:
 
 
 def _convolved(node: op.Conv, values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    padding = node.padding.upper()
-    if 1 < node.groups == node.filters == values.shape[-1]:
-        made = tf.nn.depthwise_conv2d(values, kernel.transpose(0, 1, 3, 2), [1, *node.stride, 1], padding)
-    else:
-        made = tf.nn.conv2d(values, kernel, node.stride, padding)
-    return np.asarray(made)
+    return np.asarray(by_channel_or_not(tf.constant(values), tf.constant(kernel), node.stride, node.padding))
 
 
 def _relu(node: op.Relu, x: Any, weights: Weights) -> Any:

@@ -43,12 +43,13 @@ Rule = Literal["own", "input", "none"] | tuple[float, float]
 """Where the range of an output comes from: its own statistics; its input's range, in which it is rounded again; none,
 because each value is one of its input's already; or fixed."""
 
+SHARES = (0.0, 255 / 256)  # the range of LiteRT's LOGISTIC and SOFTMAX
 RULES: dict[type[Op] | type[Merge], Rule] = {
     op.Conv: "own",
     op.Relu: "own",
     op.Gelu: "own",
     op.Silu: "own",
-    op.Sigmoid: (0.0, 255 / 256),  # the range of LiteRT's LOGISTIC
+    op.Sigmoid: SHARES,
     op.Pool: "input",
     op.GlobalPool: "own",
     op.Flatten: "none",
@@ -96,15 +97,7 @@ def with_pixels(plan: Plan, ends: tuple[float, float], by_pixel: bool) -> Plan:
     channels = plan.input_shape[-1]
     first: Sequence = (
         op.Quantise(name="pixel_range", fixed=(0.0, 255.0)),
-        op.Conv(
-            name="normalise",
-            filters=channels,
-            kernel=(1, 1),
-            groups=channels,
-            bias=True,
-            padding="valid",
-            weight_bits=8,
-        ),
+        replace(_conv("normalise", channels, (1, 1), groups=channels), weight_bits=8),
     )
     if by_pixel:
         first += (op.Quantise(name="normalise_range", fixed=ends), Offset(name="offset"))

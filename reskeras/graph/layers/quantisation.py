@@ -43,8 +43,12 @@ def whole_kernel(kernel: np.ndarray, bits: int) -> np.ndarray:
 
 
 def integer_convolution(x: tf.Tensor, kernel: tf.Tensor, stride: tuple[int, int], padding: str, bits: int) -> tf.Tensor:
-    """As `convolution`, by a kernel of integers; with a group for each channel it is a depthwise one."""
-    kernel = rounded_kernel(kernel, bits)
+    """As `by_channel_or_not`, by a kernel of integers."""
+    return by_channel_or_not(x, rounded_kernel(kernel, bits), stride, padding)
+
+
+def by_channel_or_not(x: tf.Tensor, kernel: tf.Tensor, stride: tuple[int, int], padding: str) -> tf.Tensor:
+    """As `convolution`; with a group for each channel it is a depthwise one, of which converters make integers."""
     if x.shape[-1] == kernel.shape[3] and kernel.shape[2] == 1 and x.shape[-1] > 1:
         depthwise = tf.transpose(kernel, [0, 1, 3, 2])
         return tf.nn.depthwise_conv2d(x, depthwise, [1, *stride, 1], padding.upper())
