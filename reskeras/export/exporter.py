@@ -15,7 +15,7 @@ from reskeras.artefacts import artefacts_of
 from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.export.proof import Proof, write_proofs
 from reskeras.export.timing import timed
-from reskeras.files import make_folder, move, remove, workspace
+from reskeras.files import move, remove, workspace
 
 MOST_AT_A_TIME = 1024  # images in a fixed batch
 NOISE_SAMPLE = 8  # images that the Keras model also evaluates one at a time
@@ -92,7 +92,6 @@ class Exporter(ABC):
         An artefact that differs from the Keras model by more than its tolerance is moved to `rejected/`, and a
         ReskerasError (status 1) is raised at the end, when all have been written.
         """
-        make_folder(self.folder)
         proofs = []
         for kind in dict.fromkeys(kinds):
             tell(kind)

@@ -211,7 +211,8 @@ def test_layers_stay_in_float32(copied, kind):
     assert proof.holds and not proof.integers.floats
 
 
-def test_layers_to_keep_in_float32_are_checked(trained):
+def test_layers_to_keep_in_float32_are_checked_and_nothing_is_left(copied):
     assert "keep-float: 'stage9' is not one of" in refused(
-        "export", trained.path, "--to", "onnx-int8", "--keep-float", "stage9"
+        "export", copied.path, "--to", "onnx-int8", "--keep-float", "stage9"
     )
+    assert not copied.folder.export_folder.exists()
