@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reskeras.quantities import short_bytes
+
 from .network_options import NetworkRequest, network_options
-from .output import command_line, echo, emit_json, json_option, note, short_bytes, working
+from .output import command_line, echo, emit_json, json_option, note, working
 from .paths import Written
 
 if TYPE_CHECKING:

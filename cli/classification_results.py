@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reskeras.quantities import short_bytes
+
 from .cards import echo_files
-from .output import echo, facts, short_bytes
+from .output import echo, facts
 from .tables import Column, table
 
 NOISIEST = 15
+SPARE = {"threads": 2, "loading": 1, "memory": 1}  # columns that a narrow terminal does without
 NONE = (("none", None),)  # instead of the classes of an image that has none
 
 if TYPE_CHECKING:
@@ -59,6 +63,8 @@ def echo_predictions(predictions: Sequence[Prediction]) -> None:
 def echo_proofs(proofs: Sequence[Proof], *beside: tuple[str, str, str]) -> None:
     """Print each artefact compared with the Keras model on the same images, its timings on this machine, and where it
     is; also the lines of what is `beside` them, for `echo_files`."""
+    from reskeras.report.exports import interval_told
+
     of = proofs[0].accuracy_of
     agreement, accuracy = ("top-1 agreement", "accuracy") if of == "top-1" else ("agreement", of)
     figures = ("size", "largest difference", agreement, accuracy, f"Keras {accuracy}", "images")
@@ -72,7 +78,7 @@ def echo_proofs(proofs: Sequence[Proof], *beside: tuple[str, str, str]) -> None:
                 short_bytes(proof.bytes),
                 f"{proof.difference:.1e}{_allowed(proof, 'difference')}",
                 f"{proof.agreement:.2%}{_allowed(proof, 'disagreement')}",
-                f"{proof.accuracy:.2%}",
+                f"{proof.accuracy:.2%}{interval_told(proof.interval)}",
                 f"{proof.keras_accuracy:.2%}",
                 str(proof.images),
             )
@@ -81,20 +87,48 @@ def echo_proofs(proofs: Sequence[Proof], *beside: tuple[str, str, str]) -> None:
     )
     _echo_integers(proofs)
     _echo_trials(proofs)
-    if any(proof.timings for proof in proofs):
-        echo()
-        titles = ("batch", "p50", "p99", "images/s")
-        table(
-            [Column("artefact"), *(Column(title, right=True) for title in titles)],
-            [
-                (proof.kind, str(each.batch), f"{each.p50_ms:.2f} ms", f"{each.p99_ms:.2f} ms", each.rate)
-                for proof in proofs
-                for each in proof.timings
-            ],
-        )
-        echo()
+    echo_speeds(proofs)
     verified = [f"verified against {proof.against}" if proof.against else "" for proof in proofs]
     echo_files([*((proof.kind, proof.path, remark) for proof, remark in zip(proofs, verified, strict=True)), *beside])
+
+
+def echo_measured(proofs: Sequence[Proof], folder: Path) -> None:
+    """Print size, accuracy and speed of the artefacts in an export folder, and where the figures are."""
+    from reskeras.report.exports import PICTURE_FILE, TABLE_FILE, change_told, interval_told
+
+    accuracy = "accuracy" if proofs[0].accuracy_of == "top-1" else proofs[0].accuracy_of
+    figures = ("size", accuracy, f"beside Keras' {accuracy}, points", "images")
+    table(
+        [Column("artefact"), Column("verdict"), *(Column(figure, right=True) for figure in figures)],
+        [
+            (
+                proof.kind,
+                proof.verdict,
+                short_bytes(proof.bytes),
+                f"{proof.accuracy:.2%}{interval_told(proof.interval)}",
+                change_told(proof) or f"{100 * (proof.accuracy - proof.keras_accuracy):+.2f}",
+                f"{proof.images:,}",
+            )
+            for proof in proofs
+        ],
+    )
+    echo_speeds(proofs)
+    files = [("table", folder / TABLE_FILE), ("plot", folder / PICTURE_FILE)]
+    echo_files([(name, str(path), "") for name, path in files if path.exists()])
+
+
+def echo_speeds(proofs: Sequence[Proof]) -> None:
+    """Print how fast artefacts are, in processes of their own, and what memory they need; nothing where none was
+    measured."""
+    from reskeras.report.exports import slower_told, speed_table
+
+    titles, rows = speed_table(proofs)
+    if rows:
+        echo()
+        table([Column(title, right=place > 1, spare=SPARE.get(title, 0)) for place, title in enumerate(titles)], rows)
+        for said in slower_told(proofs):
+            echo(said)
+        echo()
 
 
 def _echo_integers(proofs: Sequence[Proof]) -> None:
@@ -127,7 +161,7 @@ def _echo_trials(proofs: Sequence[Proof]) -> None:
         where = [Column("where")] if any(row[-1] for row in rows) else []
         columns = [Column("artefact"), Column("computed in"), Column("verdict"), *figures, *where]
         table(columns, [row[: len(columns)] for row in rows])
-        if not any(proof.timings for proof in proofs):
+        if not any(proof.speed for proof in proofs):
             echo()
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from reskeras.quantities import short_bytes
 from reskeras.readers import CLASSES, usages
 
 from .completion import complete_source
-from .output import command_line, echo, facts, progress, short_bytes
+from .output import command_line, echo, facts, progress
 from .paths import Written, data_dir_option
 
 

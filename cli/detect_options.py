@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reskeras.artefacts import VERIFIED_BOXES
+
 from .export import echo_exported
 from .output import emit_json, json_option, working
 from .paths import Written
-from .run_options import batch_option, data_options, listed_numbers, numbers_by_name, run_argument
+from .run_options import batch_option, data_options, images_option, listed_numbers, numbers_by_name, run_argument
 
 if TYPE_CHECKING:
     from reskeras.tasks.detection.object_run import ObjectRun
@@ -131,6 +133,7 @@ class ExportRequest:
     run: Path
     kinds: tuple[str, ...]
     tolerances: dict[str, float]
+    images: int
     timing: bool
     batch: int | None
     data: str | None
@@ -146,6 +149,7 @@ class ExportRequest:
                 data=self.data,
                 data_dir=self.data_dir,
                 tolerances=self.tolerances,
+                images=self.images,
                 timing=self.timing,
                 batch=self.batch,
             )
@@ -164,6 +168,7 @@ def exporting_options(kinds: str) -> Callable[[Command], Command]:
             run: Path,
             kinds: tuple[str, ...],
             tolerances: tuple[str, ...],
+            images: int,
             no_timing: bool,
             batch: int | None,
             data: str | None,
@@ -171,13 +176,15 @@ def exporting_options(kinds: str) -> Callable[[Command], Command]:
             as_json: bool,
         ) -> Any:
             allowed = numbers_by_name("tolerance", tolerances, "serving=0.01")
-            return command(export=ExportRequest(run, kinds, allowed, not no_timing, batch, data, data_dir, as_json))
+            timing = not no_timing
+            return command(export=ExportRequest(run, kinds, allowed, images, timing, batch, data, data_dir, as_json))
 
         decorated: Command = with_export
         for decorator in (
             json_option,
             data_options,
             click.option("--no-timing", is_flag=True, help="Skip the timings."),
+            images_option(VERIFIED_BOXES),
             batch_option,
             click.option(
                 "--tolerance",

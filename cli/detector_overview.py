@@ -11,8 +11,9 @@ from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.detector_plan import OF_REGIONS, DetectorPlan, lower_detector
 from reskeras.plans.complexity import Cost
 from reskeras.plans.stages import Line, cost_data, stage_lines
+from reskeras.quantities import short, short_bytes
 
-from .output import echo, facts, heading, sentence, shape_text, short, short_bytes
+from .output import echo, facts, heading, sentence, shape_text
 from .tables import Column, table
 
 if TYPE_CHECKING:

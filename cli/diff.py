@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reskeras.errors import ReskerasError
+from reskeras.quantities import short, short_bytes
 
 from .completion import complete_network
 from .network_options import NetworkRequest, network_options
-from .output import Styled, echo, emit_json, heading, json_option, sentence, short, short_bytes
+from .output import Styled, echo, emit_json, heading, json_option, sentence
 from .tables import Column, table
 
 if TYPE_CHECKING:

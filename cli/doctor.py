@@ -9,9 +9,10 @@ import click
 
 from reskeras.errors import FAILED
 from reskeras.printable import counted
+from reskeras.quantities import short, short_bytes
 
 from .completion import complete_data, complete_network, complete_recipe
-from .output import Styled, echo, emit_json, facts, heading, json_option, short, short_bytes, working
+from .output import Styled, echo, emit_json, facts, heading, json_option, working
 from .paths import data_dir_option
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from reskeras.addresses import copies_named
-from reskeras.artefacts import kinds_listed
+from reskeras.artefacts import VERIFIED, kinds_listed
 
 from .cards import card_fact
 from .classification_results import echo_noise, echo_proofs
 from .output import command_line, echo, emit_json, heading, json_option, prose
-from .run_options import batch_option, data_options, numbers_by_name, run_argument
+from .run_options import batch_option, data_options, images_option, numbers_by_name, run_argument
 
 if TYPE_CHECKING:
     from reskeras.export.proof import Proof
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     "--keep-float", multiple=True, metavar="LAYER", help="Layer that int8 kinds keep in float32; may be repeated."
 )
 @click.option("--explain", "explained", is_flag=True, help="Rank the layers of int8 kinds by quantisation noise.")
+@images_option(VERIFIED)
 @click.option("--no-timing", is_flag=True, help="Skip the timings.")
 @data_options
 @json_option
@@ -81,6 +82,7 @@ def command(
     keep_float: tuple[str, ...],
     batch: int | None,
     explained: bool,
+    images: int,
     no_timing: bool,
 ) -> None:
     """Export a run's best model, and compare each artefact with it on real test images.
@@ -102,6 +104,7 @@ def command(
         tolerances=allowed,
         representative=representative,
         keep_float=keep_float,
+        images=images,
         batch=batch,
         timing=not no_timing,
     )

@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
-from .output import emit_json, json_option, shape_text, short
+from reskeras.quantities import short
+
+from .output import emit_json, json_option, shape_text
 from .tables import Column, table
 
 

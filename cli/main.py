@@ -44,6 +44,7 @@ COMMANDS = {
     "conform": Entry(".conform", "Identify a Keras model, and list its deviations from the papers.", MODELS),
     "port": Entry(".port", "Convert Keras, torchvision or timm weights to a run.", MODELS),
     "export": Entry(".export", "Export a run to SavedModel or TensorFlow Lite, and verify it.", MODELS),
+    "benchmark": Entry(".benchmark", "Measure exported artefacts: latency, throughput, loading, memory.", MODELS),
     "detect": Entry(".detect", "Object detectors: show, train, evaluate, predict, export.", MODELS),
     "localise": Entry(".localise", "Localisers: train, refine, evaluate, predict, export, tune.", MODELS),
     "report": Entry(".report", "Write one HTML page about runs, or about a suite's results.", MODELS),

@@ -15,8 +15,9 @@ from reskeras.plans.complexity import Complexity
 from reskeras.plans.plan import Plan
 from reskeras.plans.stages import Line, cost_data, stage_lines
 from reskeras.plans.wording import sequence_words
+from reskeras.quantities import short, short_bytes
 
-from .output import echo, facts, heading, sentence, shape_text, short, short_bytes
+from .output import echo, facts, heading, sentence, shape_text
 from .tables import Column, table
 
 

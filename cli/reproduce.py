@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reskeras.errors import ReskerasError
+from reskeras.quantities import short, short_time
 
 from .completion import complete_scale, complete_source, complete_suites, complete_turn
-from .output import echo, emit_json, facts, heading, note, prose, result_json_option, short, short_time
+from .output import echo, emit_json, facts, heading, note, prose, result_json_option
 from .paths import data_dir_option
 from .suite_results import check_suites, echo_suite, emit_suites
 from .tables import Column, table

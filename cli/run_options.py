@@ -63,6 +63,18 @@ def batch_option(command: Command) -> Command:
     )(command)
 
 
+def images_option(usual: int) -> Callable[[Command], Command]:
+    """`--images`, how many test images artefacts are verified on; the `usual` number where none is given."""
+    return click.option(
+        "--images",
+        type=int,
+        default=usual,
+        show_default=True,
+        metavar="N",
+        help="Number of test images, at most, that artefacts are verified on.",
+    )
+
+
 def served_options(command: Command) -> Command:
     """`--url`, `--timeout` and `--retries`, as one parameter `served`: a `reskeras.client.Client`, or None."""
 

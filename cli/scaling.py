@@ -12,12 +12,13 @@ import click
 from reskeras.errors import ReskerasError
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.catalog import name_of
+from reskeras.quantities import short, short_bytes, short_time
 from reskeras.scaling.accelerators import ACCELERATORS, accelerator
 from reskeras.scaling.bounds import Conditions, StepBound, data_set, step_bound
 from reskeras.scaling.step import step_work
 
 from .completion import complete_device, complete_recipe
-from .output import echo, facts, heading, sentence, short, short_bytes, short_time
+from .output import echo, facts, heading, sentence
 from .tables import Column, table
 
 Command = Callable[..., Any]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reskeras.printable import counted
+from reskeras.quantities import short
 
-from .output import GAP, command_line, echo, facts, heading, note, short
+from .output import GAP, command_line, echo, facts, heading, note
 from .tables import Column, table
 
 if TYPE_CHECKING:

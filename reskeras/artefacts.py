@@ -10,8 +10,12 @@ from typing import Any
 
 CLASSIFIER, DETECTOR = "reskeras.tasks.classification.export", "reskeras.tasks.detection.export"
 BOXES = "reskeras.tasks.detection.boxes_export"
+VERIFIED, VERIFIED_BOXES = 1000, 200  # test images that an artefact is verified on, where no number is given
+# by how many threads it is measured, in how many turns, and how many seconds each batch size has in a turn
+THREADS, TURNS, SECONDS = 1, 3, 0.3
 FILE = "reskeras.export.file_kinds:write_file"
 SERVED = "SavedModel for TensorFlow Serving"
+SERVING = "serving"
 OF_BOXES = ("detection", "localisation", "refinement")  # tasks that find boxes
 
 
@@ -19,7 +23,8 @@ OF_BOXES = ("detection", "localisation", "refinement")  # tasks that find boxes
 class Artefact:
     """A kind of artefact of a task's runs. `writer`, "module:function", takes the task's exporter, the kind and a
     folder, and gives `export.exporter.Written`: the artefact with its proof. `packages`, by the names that they are
-    imported by, come with an `extra` of setup.py. One that is `batched` can have a fixed batch.
+    imported by, come with an `extra` of setup.py. One that is `batched` can have a fixed batch; one that `runs` is
+    opened by a runtime, which weights for other libraries are not.
     """
 
     kind: str
@@ -29,6 +34,7 @@ class Artefact:
     packages: tuple[str, ...] = ()
     extra: str = ""
     batched: bool = False
+    runs: bool = True
 
     @property
     def write(self) -> Callable[[Any, str, Any], Any]:
@@ -57,19 +63,23 @@ ONNX = Artefact("onnx", "", FILE, "float32", ("onnx", "tf2onnx", "onnxruntime"),
 OPENVINO = Artefact("openvino", "", FILE, "float32", ("onnx", "tf2onnx", "openvino"), "openvino", batched=True)
 PORTABLE_INT8 = [replace(each, kind=f"{each.kind}-int8", help="") for each in (ONNX, OPENVINO)]
 OF_CLASSIFIERS = [
-    Artefact("serving", "classification", f"{CLASSIFIER}:write_served", SERVED),
+    Artefact(SERVING, "classification", f"{CLASSIFIER}:write_served", SERVED),
     *_of("classification", LITE, HALF, *QUANTISED, ONNX, OPENVINO, *PORTABLE_INT8),
     *(
-        Artefact(kind, "classification", f"{CLASSIFIER}:write_foreign")
+        Artefact(kind, "classification", f"{CLASSIFIER}:write_foreign", runs=False)
         for kind in ("keras-weights", "torchvision-state-dict", "timm-state-dict")
     ),
 ]
 ARTEFACTS = [
     *OF_CLASSIFIERS,
     *_of("multilabel", *OF_CLASSIFIERS),
-    *(Artefact("serving", task, f"{BOXES}:write_served", SERVED) for task in OF_BOXES),
+    *(Artefact(SERVING, task, f"{BOXES}:write_served", SERVED) for task in OF_BOXES),
     Artefact(
-        "torchvision-state-dict", "detection", f"{DETECTOR}:write_foreign", "weights for torchvision's Faster R-CNN"
+        "torchvision-state-dict",
+        "detection",
+        f"{DETECTOR}:write_foreign",
+        "weights for torchvision's Faster R-CNN",
+        runs=False,
     ),
     *(each for task in ("detection", "localisation") for each in _of(task, LITE, HALF, ONNX, OPENVINO)),
 ]

@@ -39,6 +39,14 @@ def own_cache(tmp_path_factory):
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def brief_measurements():
+    """Exports are measured briefly."""
+    from reskeras import artefacts
+
+    artefacts.TURNS, artefacts.SECONDS = 1, 0.02
+
+
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory):
     """A function from a name and `make(folder)` to a folder, which one of the processes that run the tests fills for

@@ -1,4 +1,5 @@
-"""95% intervals of figures measured on a sample of images: Wilson's of shares, the percentile bootstrap of others."""
+"""95% intervals of figures measured on a sample of images: Wilson's of shares, Agresti and Min's of differences of two
+shares of the same images, the percentile bootstrap of others."""
 
 from __future__ import annotations
 
@@ -26,6 +27,18 @@ def wilson(hits: int, of: int) -> Interval | None:
     middle = (share + z**2 / (2 * of)) / (1 + z**2 / of)
     half = z / (1 + z**2 / of) * (share * (1 - share) / of + z**2 / (4 * of**2)) ** 0.5
     return max(middle - half, 0.0) if hits else 0.0, min(middle + half, 1.0) if hits < of else 1.0
+
+
+def paired(gained: int, lost: int, of: int) -> Interval | None:
+    """The interval of the difference of two shares of the same `of` images, of which `gained` are only in the first and
+    `lost` only in the second; None of no images. Half an image is added to each of the four counts (Agresti and Min,
+    "Simple improved confidence intervals for comparing matched proportions", 2005)."""
+    if not of:
+        return None
+    gained_, lost_, of_ = gained + 0.5, lost + 0.5, of + 2
+    middle = (gained_ - lost_) / of_
+    half = float(norm.ppf((1 + LEVEL) / 2)) * (gained_ + lost_ - (gained_ - lost_) ** 2 / of_) ** 0.5 / of_
+    return max(middle - half, -1.0), min(middle + half, 1.0)
 
 
 def bootstrap(figure: Callable[[np.ndarray], float], images: int, work: int) -> Interval | None:

@@ -6,7 +6,8 @@ import io
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,15 @@ def run_aside(program: str, arguments: Sequence[str | Path], by: str, within: fl
     return done.stdout
 
 
+@contextmanager
+def inputs_aside(inputs: Mapping[str, np.ndarray]) -> Iterator[Path]:
+    """A folder that holds inputs by name, for a process of its own."""
+    with scratch() as folder:
+        for name, values in inputs.items():
+            np.save(folder / f"{name}.npy", values)
+        yield folder
+
+
 def answers_aside(
     path: Path,
     inputs: Mapping[str, np.ndarray],
@@ -65,10 +75,8 @@ def answers_aside(
     It is run on one image, then on all, `chunk` at a time. Raises Crash when the subprocess dies, refuses the file or
     takes longer than `within` seconds.
     """
-    with scratch() as folder:
-        for name, values in inputs.items():
-            np.save(folder / f"{name}.npy", values)
-        told = run_aside(runtimes.__file__, [path, precision, str(chunk), folder], runtimes.NAMES[path.suffix], within)
+    with inputs_aside(inputs) as folder:
+        told = run_aside(runtimes.__file__, [path, precision, str(chunk), folder], runtimes.name_of(path), within)
     with np.load(io.BytesIO(told), allow_pickle=False) as found:
         outputs = dict(found)
     return Answers(outputs, str(outputs.pop(runtimes.USED)))

@@ -7,8 +7,7 @@ imports nothing of reskeras.
 
 from __future__ import annotations
 
-import io
-import os
+import runpy
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -167,18 +166,7 @@ def _found(
 LOOKS: dict[str, Callable[[str, str, str], Found]] = {".onnx": of_onnx, ".xml": of_openvino}
 
 
-def _main(model: str, telling: str, precision: str) -> None:
-    out = os.dup(1)
-    os.dup2(2, 1)  # keeps what libraries print out of the output
-    try:
-        found = LOOKS[Path(model).suffix](model, telling, precision)
-    except Exception as error:  # noqa: BLE001 - of whatever kind the runtime raises
-        sys.exit(" ".join(str(error).split()) or type(error).__name__)
-    told = io.BytesIO()  # np.savez calls tell(), which a pipe does not support
-    np.savez(told, **found)
-    with open(out, "wb") as answered:
-        answered.write(told.getbuffer())
-
-
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    model, *rest = sys.argv[1:]
+    runtimes = runpy.run_path(str(Path(__file__).with_name("runtimes.py")))
+    runtimes["reply"](lambda: runtimes["packed"](LOOKS[Path(model).suffix](model, *rest)))

@@ -9,12 +9,15 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from reskeras.artefacts import artefacts_of
+import numpy as np
+
+from reskeras import artefacts
+from reskeras.artefacts import VERIFIED, artefacts_of
 from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.export.proof import Proof, write_proofs
-from reskeras.export.timing import timed
+from reskeras.export.speed import Asked, speeds
 from reskeras.files import move, remove, workspace
 
 MOST_AT_A_TIME = 1024  # images in a fixed batch
@@ -23,27 +26,26 @@ NOISE_SAMPLE = 8  # images that the Keras model also evaluates one at a time
 
 @dataclass(frozen=True)
 class Written:
-    """An artefact at `path`, in a workspace, and its proof. `publish` moves it into place and returns its path; `ask`
-    runs it on a batch of the exporter's images, for timings, and is None where these are of no interest."""
+    """An artefact at `path`, in a workspace, and its proof. `publish` moves it into place and returns its path."""
 
     path: Path
     proof: Proof
     publish: Callable[[], Path]
-    ask: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True)
 class Exporter(ABC):
     """A run's best model and real images, for any number of artefacts called `name` in the run's export `folder`.
 
-    `tolerances` are by kind; `batch` is how many images artefacts that are files take at a time, None for any number;
-    `digest` is that of the model. What writes and verifies each kind stands in the table of `reskeras/artefacts.py`,
-    under the name of the `task`.
+    `tolerances` are by kind; `images` is how many test images artefacts are verified on, at most; `batch` how many
+    those that are files take at a time, None for any number; `digest` is that of the model. What writes and verifies
+    each kind stands in the table of `reskeras/artefacts.py`, under the name of the `task`.
     """
 
     folder: Path
     name: str
     tolerances: Mapping[str, float] = field(default_factory=dict, kw_only=True)
+    images: int = field(default=VERIFIED, kw_only=True)
     timing: bool = field(default=True, kw_only=True)
     batch: int | None = field(default=None, kw_only=True)
     digest: str = field(default="", kw_only=True)
@@ -53,8 +55,8 @@ class Exporter(ABC):
     impossible: ClassVar[Mapping[str, str]] = MappingProxyType({})  # beginnings of kinds that cannot be, and why
 
     @abstractmethod
-    def some(self, count: int) -> Any:
-        """The first images, at most `count`, as inputs of artefacts."""
+    def given(self, kind: str, count: int) -> Mapping[str, np.ndarray]:
+        """The first images, at most `count`, as artefacts of a kind take them, by name of the input."""
 
     @abstractmethod
     def noise(self, proof: Proof) -> float | None:
@@ -62,10 +64,16 @@ class Exporter(ABC):
 
     @classmethod
     def check(
-        cls, kinds: Sequence[str], tolerances: Mapping[str, float] = MappingProxyType({}), batch: int | None = None
+        cls,
+        kinds: Sequence[str],
+        tolerances: Mapping[str, float] = MappingProxyType({}),
+        batch: int | None = None,
+        images: int = VERIFIED,
     ) -> None:
         """ReskerasError (status 2) for an unknown kind, one that needs a package which is missing, a tolerance of a
-        kind that is not among `kinds`, and for a `batch` that none of them can have."""
+        kind that is not among `kinds`, a `batch` that none of them can have, and no images."""
+        if images < 1:
+            raise ReskerasError(f"images: {images}: should be at least 1")
         known = artefacts_of(cls.task)
         for kind in kinds:
             if kind not in known:
@@ -96,6 +104,7 @@ class Exporter(ABC):
         for kind in dict.fromkeys(kinds):
             tell(kind)
             proofs.append(self._export(kind))
+        proofs = self.timed(proofs, artefacts.THREADS, artefacts.TURNS, tell) if self.timing else proofs
         write_proofs(self.folder, proofs, self.digest)
         if rejected := [proof for proof in proofs if not proof.holds]:
             raise failure(
@@ -103,14 +112,22 @@ class Exporter(ABC):
             )
         return proofs
 
+    def timed(
+        self, proofs: Sequence[Proof], threads: int, turns: int, tell: Callable[[str], None] = lambda note: None
+    ) -> list[Proof]:
+        """The proofs with the speeds, measured now, of those artefacts that hold and that a runtime opens."""
+        asked = {}
+        for proof in proofs:
+            if proof.holds and artefacts_of(self.task)[proof.kind].runs:
+                batches = (proof.batch,) if proof.batch else self.batches
+                asked[proof.path] = Asked(Path(proof.path), self.given(proof.kind, max(batches)), batches)
+        found = speeds(asked, threads, turns, tell)
+        return [replace(proof, speed=found.get(proof.path)) for proof in proofs]
+
     def _export(self, kind: str) -> Proof:
         with workspace(self.folder) as place:
             written = artefacts_of(self.task)[kind].write(self, kind, place)
             proof = replace(written.proof, model=self.digest)
-            if self.timing and written.ask:
-                batches = (proof.batch,) if proof.batch else self.batches
-                images = self.some(max(batches))
-                proof = replace(proof, timings=tuple(timed(written.ask, images, batch) for batch in batches))
             if proof.holds:
                 return replace(proof, path=str(written.publish()))
             aside = self.folder / "rejected" / f"{self.name}-{kind}"  # servers do not look there

@@ -5,13 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from reskeras.engine import stderr_aside
 from reskeras.export.aside import CHUNK, Answers, Crash, answers_aside
 from reskeras.export.exporter import Exporter, Written
 from reskeras.export.half import layer_at_fault
@@ -19,7 +17,6 @@ from reskeras.export.lite import LITE, LITE_KINDS, NotConverted, lite_kind, writ
 from reskeras.export.lite_metadata import tensors_of
 from reskeras.export.portable import ONNX, OPENVINO, write_onnx, write_openvino
 from reskeras.export.proof import Proof, Trial
-from reskeras.export.runtimes import open_model
 from reskeras.export.serving import Convertible
 from reskeras.export.usage import Usage
 from reskeras.files import move, remove, write_json, write_text
@@ -138,13 +135,7 @@ def write_file(exporter: FileExporter, kind: str, place: Path) -> Written:
         remove(final)
         return move(artefact, final)
 
-    inputs = exporter.inputs(max(exporter.batches))
-    opened = cache(lambda: open_model(file, aside=stderr_aside))
-
-    def ask(images: Any) -> dict[str, np.ndarray]:
-        return opened()(**{name: values[np.arange(len(images)) % len(values)] for name, values in inputs.items()})
-
-    return Written(artefact, replace(proof, batch=exporter.batch), published, ask)
+    return Written(artefact, replace(proof, batch=exporter.batch), published)
 
 
 def _tried(exporter: FileExporter, kind: str, file: Path, how: FileKind) -> Trial:

@@ -13,7 +13,7 @@ import numpy as np
 from reskeras.export import executed
 from reskeras.export.aside import answers_aside, run_aside
 from reskeras.export.lite_graph import CONVOLUTIONS, LiteGraph
-from reskeras.export.runtimes import NAMES
+from reskeras.export.runtimes import name_of
 from reskeras.export.usage import IMAGES
 from reskeras.files import scratch, write_bytes
 from reskeras.graph.integer_arithmetic import LITE, Arithmetic
@@ -98,8 +98,7 @@ def _seen_aside(path: Path, images: np.ndarray, precision: str) -> IntegerFile:
     """By the runtime itself, in a process of its own."""
     with scratch() as folder:
         telling = folder / f"operations{path.suffix}"
-        by = NAMES[path.suffix]
-        said = run_aside(executed.__file__, [path, telling, precision], by, LOOKED_AT_WITHIN)
+        said = run_aside(executed.__file__, [path, telling, precision], name_of(path), LOOKED_AT_WITHIN)
         with np.load(io.BytesIO(said), allow_pickle=False) as found:
             seen = dict(found)
         answers = answers_aside(telling, {IMAGES: images}, precision, len(images)).values

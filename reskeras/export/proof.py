@@ -12,8 +12,9 @@ import numpy as np
 from pydantic import BeforeValidator
 
 from reskeras.evaluation.difference import TOLERANCE, proven_difference
+from reskeras.evaluation.intervals import Interval, paired, wilson
 from reskeras.evaluation.multilabel import mean_average_precision
-from reskeras.export.timing import Timing
+from reskeras.export.speed import Speed
 from reskeras.files import write_json
 from reskeras.printable import short_repr
 from reskeras.stored import read_json
@@ -133,16 +134,17 @@ class Proof:
 
     `difference` is the largest difference of logits, see `proven_difference`; `agreement` the share of images with
     the same top class; accuracies are top-1, as `accuracy_of` says; for multi-label images see `prove_labels`, for
-    detectors `detection_proof.py`. `timings` are from this machine. What is compared with the tolerance is
-    `measure`: the difference, or for integer arithmetic, which saturates beyond its calibrated ranges, the
-    `disagreement`, 1 - agreement; and the agreement must be at least `least_agreement`. `keras_noise` is how much
-    Keras' own outputs differ, in the terms of `difference`, when images are evaluated one at a time; it is measured
-    when a proof fails: of a network that amplifies rounding errors so much, as a deep untrained one may, no
-    artefact can agree better. `crash` says why an artefact could not be made or run at all. `against` describes the
-    network of another library in which exported weights were verified. `batch` is how many images the artefact
-    takes at a time, None for any number; `trials` are runs in other precisions, `integers` the comparison of
-    integer kinds with exact arithmetic. `model` is the digest of the model that it was made of, "" in older
-    reports, and it is `stale` if the run has another one by now.
+    detectors `detection_proof.py`. `gained` are the images that only the artefact gets right, `lost` those that only
+    the Keras model does; None where they are not counted. What is compared with the tolerance is `measure`: the
+    difference, or for integer arithmetic, which saturates beyond its calibrated ranges, the `disagreement`,
+    1 - agreement; and the agreement must be at least `least_agreement`. `keras_noise` is how much Keras' own outputs
+    differ, in the terms of `difference`, when images are evaluated one at a time; it is measured when a proof fails: of
+    a network that amplifies rounding errors so much, as a deep untrained one may, no artefact can agree better. `crash`
+    says why an artefact could not be made or run at all. `against` describes the network of another library in which
+    exported weights were verified. `batch` is how many images the artefact takes at a time, None for any number;
+    `trials` are runs in other precisions, `integers` the comparison of integer kinds with exact arithmetic. `model` is
+    the digest of the model that it was made of, "" in older reports, and it is `stale` if the run has another one by
+    now. `speed` is of the machine that measured it last; None where that was left out, and in older reports.
     """
 
     kind: str
@@ -155,7 +157,6 @@ class Proof:
     keras_accuracy: float
     accuracy: float
     measure: str = DIFFERENCE
-    timings: tuple[Timing, ...] = ()
     keras_noise: float | None = None
     accuracy_of: str = TOP1
     least_agreement: float = 0.0
@@ -166,6 +167,9 @@ class Proof:
     integers: IntegerProof | None = None
     model: str = ""
     stale: bool = False
+    gained: int | None = None
+    lost: int | None = None
+    speed: Speed | None = None
 
     def __repr__(self) -> str:
         verdict = "agrees" if self.holds else "REJECTED"
@@ -189,6 +193,18 @@ class Proof:
         own = self.measured <= self.tolerance and self.agreement >= self.least_agreement
         own = own and (self.integers is None or self.integers.holds)
         return own and all(trial.holds for trial in self.trials if trial.bound)
+
+    @property
+    def interval(self) -> Interval | None:
+        """That of the accuracy, where it is a share of images."""
+        return wilson(round(self.accuracy * self.images), self.images) if self.accuracy_of == TOP1 else None
+
+    @property
+    def change(self) -> Interval | None:
+        """The interval of how much the accuracy differs from the Keras model's, on the same images."""
+        if self.gained is None or self.lost is None:
+            return None
+        return paired(self.gained, self.lost, self.images)
 
     @property
     def verdict(self) -> str:
@@ -244,6 +260,8 @@ def prove(kind: str, path: str, size: int, logits: np.ndarray, reference: np.nda
         agreement=float((top == expected).mean()),
         keras_accuracy=float((expected == labels).mean()),
         accuracy=float((top == labels).mean()),
+        gained=int(((top == labels) & (expected != labels)).sum()),
+        lost=int(((top != labels) & (expected == labels)).sum()),
     )
 
 

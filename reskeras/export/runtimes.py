@@ -1,11 +1,13 @@
 """Run an artefact with the runtime that it is for, without TensorFlow; as a script, in a process of its own.
 
 It is called with MODEL PRECISION CHUNK and a folder of inputs, one .npy for each, and writes the outputs to standard
-output, as .npz. It imports nothing of reskeras, so that it starts in half a second.
+output, as .npz. It imports nothing of reskeras, so that it starts in half a second; `stopwatch` and `executed`, scripts
+too, take what they need of it by its path.
 """
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import sys
@@ -13,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -27,11 +29,17 @@ USED = "precision used"  # among the outputs of the script: what it computed in,
 class Model(ABC):
     """An artefact loaded once, as a function from raw inputs by name to outputs by name.
 
-    `batch` is how many images the file takes at a time, None for any number; `precision` what it is computed in.
+    `batch` is how many images the file takes at a time, None for any number; `precision` what it is computed in, by
+    `threads` threads or as many as the runtime takes by itself. `library` is the module of the runtime.
     """
 
+    library: ClassVar[str]
     batch: int | None = None
     precision = "float32"
+
+    @abstractmethod
+    def __init__(self, path: Path, precision: str = "", threads: int | None = None, aside: Aside = nullcontext):
+        """`aside` is a context manager that is entered while the runtime may write to standard error."""
 
     def __call__(self, **inputs: np.ndarray) -> Arrays:
         """The outputs for a batch; real numbers are float32. ValueError for a batch that the file does not take."""
@@ -58,17 +66,17 @@ class Model(ABC):
 
 
 class LiteModel(Model):
-    """A `.tflite` in LiteRT's interpreter; inputs and outputs of quantised ones are converted.
+    """A `.tflite` in LiteRT's interpreter, which writes about delegates; inputs and outputs of quantised ones are
+    converted."""
 
-    `aside` is a context manager that is entered while LiteRT may write to standard error, as it does about delegates.
-    """
+    library = "ai_edge_litert.interpreter"
 
-    def __init__(self, path: Path, precision: str = "", aside: Aside = nullcontext):
+    def __init__(self, path: Path, precision: str = "", threads: int | None = None, aside: Aside = nullcontext):
         self._aside = aside
         with aside():
             from ai_edge_litert.interpreter import Interpreter
 
-            self._runner = Interpreter(model_path=str(path)).get_signature_runner(SIGNATURE)
+            self._runner = Interpreter(model_path=str(path), num_threads=threads).get_signature_runner(SIGNATURE)
         self._inputs, self._outputs = self._runner.get_input_details(), self._runner.get_output_details()
         first = int(next(iter(self._inputs.values()))["shape_signature"][0])
         self.batch = None if first < 0 else first
@@ -83,9 +91,10 @@ class LiteModel(Model):
 class HalfLiteModel(Model):
     """A float `.tflite` that XNNPACK computes in float16, as phones do; outputs are of static shapes but the batch."""
 
+    library = LiteModel.library
     precision = "float16"
 
-    def __init__(self, path: Path, precision: str = "float16", aside: Aside = nullcontext):
+    def __init__(self, path: Path, precision: str = "float16", threads: int | None = None, aside: Aside = nullcontext):
         self._aside = aside
         known = LiteModel(path, aside=aside)
         self.batch, self._outputs = known.batch, known._outputs
@@ -95,7 +104,7 @@ class HalfLiteModel(Model):
             from ai_edge_litert.hardware_accelerator import HardwareAccelerator
             from ai_edge_litert.options import CpuOptions, Options
 
-            how = CpuOptions(xnnpack_flags=IN_FLOAT16)
+            how = CpuOptions(xnnpack_flags=IN_FLOAT16, num_threads=threads or 0)
             self._model = CompiledModel.from_file(
                 str(path), options=Options(hardware_accelerators=HardwareAccelerator.CPU, cpu_options=how)
             )
@@ -124,10 +133,13 @@ class HalfLiteModel(Model):
 class OnnxModel(Model):
     """An `.onnx` in onnxruntime, on this machine's processor."""
 
-    def __init__(self, path: Path, precision: str = "", aside: Aside = nullcontext):
+    library = "onnxruntime"
+
+    def __init__(self, path: Path, precision: str = "", threads: int | None = None, aside: Aside = nullcontext):
         import onnxruntime
 
         how = onnxruntime.SessionOptions()
+        how.intra_op_num_threads = threads or 0  # 0: its own choice
         if not integer_instructions():
             how.add_session_config_entry(EXACT_SUMS, "1")
         self._session = onnxruntime.InferenceSession(str(path), how, providers=["CPUExecutionProvider"])
@@ -159,10 +171,13 @@ class OpenVinoModel(Model):
     """OpenVINO's `.xml` with the `.bin` beside it, on this machine's processor, in `precision`: `f32`, or "" for the
     device's own choice, which is bfloat16 where the processor has that."""
 
-    def __init__(self, path: Path, precision: str = "", aside: Aside = nullcontext):
+    library = "openvino"
+
+    def __init__(self, path: Path, precision: str = "", threads: int | None = None, aside: Aside = nullcontext):
         import openvino
 
-        how = {"INFERENCE_PRECISION_HINT": precision} if precision else {}
+        how: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision} if precision else {}
+        how |= {"INFERENCE_NUM_THREADS": threads} if threads else {}
         read = openvino.Core().read_model(str(path))
         self._model = openvino.Core().compile_model(read, "CPU", how)
         names = [each.any_name for each in read.outputs]  # in the compiled one they may have others too
@@ -177,19 +192,56 @@ class OpenVinoModel(Model):
         return {name: np.array(answer[place]) for name, place in self._names.items()}
 
 
-RUNTIMES: dict[str, Callable[[Path, str, Aside], Model]] = {
-    ".tflite": LiteModel,
-    ".onnx": OnnxModel,
-    ".xml": OpenVinoModel,
-}
-NAMES = {".tflite": "LiteRT", ".onnx": "ONNX Runtime", ".xml": "OpenVINO"}
+class ServedModel(Model):
+    """A SavedModel's serving signature in TensorFlow, which takes a number of threads before it begins to compute."""
+
+    library = "tensorflow"
+
+    def __init__(self, path: Path, precision: str = "", threads: int | None = None, aside: Aside = nullcontext):
+        with aside():
+            import tensorflow as tf
+
+            if threads:
+                tf.config.threading.set_intra_op_parallelism_threads(threads)
+                tf.config.threading.set_inter_op_parallelism_threads(threads)
+            self._loaded = tf.saved_model.load(str(path))
+        self._serve, self._cast = self._loaded.signatures[SIGNATURE], tf.cast
+        self._types = {name: spec.dtype for name, spec in self._serve.structured_input_signature[1].items()}
+
+    def _answer(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
+        given = {name: self._cast(values, self._types[name]) for name, values in inputs.items()}
+        return {name: values.numpy() for name, values in self._serve(**given).items()}
 
 
-def open_model(path: Path, precision: str = "", aside: Aside = nullcontext) -> Model:
-    """The artefact at `path` in its runtime, computed in `precision`; "" is what a program gets that asks for none."""
+RUNTIMES: dict[str, type[Model]] = {".tflite": LiteModel, ".onnx": OnnxModel, ".xml": OpenVinoModel, "": ServedModel}
+NAMES = {".tflite": "LiteRT", ".onnx": "ONNX Runtime", ".xml": "OpenVINO", "": "TensorFlow"}
+
+
+def opened_file(artefact: Path) -> Path:
+    """What a runtime opens of an exported artefact: the artefact itself, or the `.xml` in OpenVINO's folder."""
+    return next(artefact.glob("*.xml"), artefact)
+
+
+def _kind(path: Path) -> str:
+    return "" if path.is_dir() else path.suffix  # a SavedModel is a folder, whatever its name
+
+
+def name_of(path: Path) -> str:
+    """What the runtime that opens an artefact is called."""
+    return NAMES[_kind(path)]
+
+
+def runtime_of(path: Path, precision: str = "") -> type[Model]:
+    """What opens an artefact."""
     half = precision == HalfLiteModel.precision and path.suffix == ".tflite"
-    make = HalfLiteModel if half else RUNTIMES[path.suffix]
-    return make(path, precision, aside)
+    return HalfLiteModel if half else RUNTIMES[_kind(path)]
+
+
+def open_model(path: Path, precision: str = "", threads: int | None = None, aside: Aside = nullcontext) -> Model:
+    """The artefact at `path` in its runtime, computed in `precision`; "" is what a program gets that asks for none."""
+    make = runtime_of(path, precision)
+    importlib.import_module(make.library)
+    return make(path, precision, threads, aside)
 
 
 def _quantised(values: np.ndarray, details: dict) -> np.ndarray:
@@ -205,23 +257,37 @@ def _real(values: np.ndarray, details: dict) -> np.ndarray:
     return (values.astype(np.float32) - zero) * scale if scale else values  # whole numbers have no scale
 
 
-def _main(model: str, precision: str, chunk: str, folder: str) -> None:
-    """Read inputs from `folder`, and write the outputs to standard output."""
+def reply(answer: Callable[[], bytes]) -> None:
+    """Write what `answer` gives to standard output, which nothing that libraries print gets into; if it fails, exit
+    with the reason in one line."""
     out = os.dup(1)
-    os.dup2(2, 1)  # keeps what libraries print out of the output
-    asked = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in Path(folder).glob("*.npy")}
+    os.dup2(2, 1)
     try:
-        ask = open_model(Path(model), precision)
-        if ask.batch is None:
-            ask(**{name: values[:1] for name, values in asked.items()})  # a batch of one may use other kernels
-        answers: dict[str, Any] = ask.all_of(asked, int(chunk))
+        told = answer()
     except Exception as error:  # noqa: BLE001 - of whatever kind the runtime raises
         sys.exit(" ".join(str(error).split()) or type(error).__name__)
-    told = io.BytesIO()  # np.savez calls tell(), which a pipe does not support
-    np.savez(told, **answers | {USED: np.array(ask.precision)})
     with open(out, "wb") as answered:
-        answered.write(told.getbuffer())
+        answered.write(told)
+
+
+def packed(arrays: Mapping[str, Any]) -> bytes:
+    """Arrays by name as .npz."""
+    told = io.BytesIO()  # np.savez calls tell(), which a pipe does not support
+    np.savez(told, **arrays)
+    return told.getvalue()
+
+
+def inputs_in(folder: Path) -> Arrays:
+    """The inputs in a folder, by name."""
+    return {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in folder.glob("*.npy")}
+
+
+def _answers(model: str, precision: str, chunk: str, folder: str) -> bytes:
+    asked, ask = inputs_in(Path(folder)), open_model(Path(model), precision)
+    if ask.batch is None:
+        ask(**{name: values[:1] for name, values in asked.items()})  # a batch of one may use other kernels
+    return packed(ask.all_of(asked, int(chunk)) | {USED: np.array(ask.precision)})
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    reply(lambda: _answers(*sys.argv[1:]))

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
@@ -70,19 +69,6 @@ def publish(target: Path, folder: Path, batches: Sequence[int] = BATCHES) -> Pat
     move(target, version)
     write_server_files(folder, batches)
     return version
-
-
-class SavedModel:
-    """A SavedModel loaded once, as a function from raw images to logits."""
-
-    def __init__(self, path: Path):
-        self._loaded = tf.saved_model.load(str(path))
-        self._serve = self._loaded.signatures["serving_default"]
-        self._type = self._serve.structured_input_signature[1]["images"].dtype
-
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """float32 logits of a batch."""
-        return self._serve(images=tf.cast(images, self._type))["logits"].numpy()
 
 
 def _write_warmup(inference: Servable, target: Path, model: str, batches: Sequence[int]) -> None:

@@ -15,9 +15,10 @@ from reskeras.recipes.recipe import Recipe
 from reskeras.report.card_limits import limits
 from reskeras.report.card_results import CardResults
 from reskeras.report.card_use import use
+from reskeras.report.exports import tables_of
 from reskeras.report.hub import dataset_id
 from reskeras.report.markdown import block, facts, listed, prose, section, table, text
-from reskeras.report.provenance import exports_of, provenance_facts
+from reskeras.report.provenance import provenance_facts
 from reskeras.report.public import data_name, published
 from reskeras.report.sections import Table
 
@@ -214,7 +215,7 @@ def _again(card: Card) -> str:
 
 
 def _exports(card: Card) -> Iterator[str]:
-    for each in exports_of({card.name: card.proofs}):
+    for each in tables_of({card.name: card.proofs}):
         place = each.columns.index("run")  # there is one
         rows = [[cell for at, cell in enumerate(row) if at != place] for row in each.rows]
         columns = [name for at, name in enumerate(each.columns) if at != place]

@@ -1,99 +1,18 @@
-"""Provenance and exports of runs as sections of a page."""
+"""Provenance of runs as a section of a page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from reskeras.export.proof import Proof
 from reskeras.printable import counted
-from reskeras.report.sections import Facts, Table
+from reskeras.report.sections import Facts
 
 
 def trained_on(provenances: Iterable[Mapping[str, Any]]) -> str:
     """The lead of a page: each data set once."""
     data = dict.fromkeys(made.get("data", {}).get("label", "") for made in provenances)
     return f"Trained on {'; '.join(filter(None, data)) or 'unknown data'}"
-
-
-def exports_of(proofs: Mapping[str, Sequence[Proof]]) -> list[Table]:
-    """The tables of exports, by name of the run; empty without exports."""
-    columns = [
-        "artefact",
-        "run",
-        "verdict",
-        "bytes",
-        "largest difference",
-        "agreement",
-        "accuracy",
-        "Keras accuracy",
-        "metric",
-        "p50, batch 1",
-        "images/s",
-        "batch",
-    ]
-    rows = []
-    for name, known in proofs.items():
-        for proof in known:
-            speed = {timing.batch: timing for timing in proof.timings}
-            largest = speed[max(speed)] if speed else None
-            rows.append(
-                [
-                    proof.kind,
-                    name,
-                    proof.verdict.lower(),
-                    f"{proof.bytes:,}",
-                    f"{proof.difference:.1e}",
-                    f"{proof.agreement:.2%}",
-                    f"{proof.accuracy:.2%}",
-                    f"{proof.keras_accuracy:.2%}",
-                    proof.accuracy_of,
-                    f"{speed[1].p50_ms:.2f} ms" if 1 in speed else "",
-                    largest.rate if largest else "",
-                    str(largest.batch) if largest else "",
-                ]
-            )
-    caption = "Each artefact compared with the Keras model on the same images, and timed on the machine that made it."
-    return [Table("Exports", columns, rows, caption), *_integers_of(proofs), *_trials_of(proofs)] if rows else []
-
-
-def _integers_of(proofs: Mapping[str, Sequence[Proof]]) -> list[Table]:
-    """The table of integer artefacts beside exact arithmetic, by name of the run; empty without any."""
-    found = [
-        (proof.kind, name, proof.integers.figures)
-        for name, known in proofs.items()
-        for proof in known
-        if proof.integers
-    ]
-    if not found:
-        return []
-    rows = [[kind, name, *figures.values()] for kind, name, figures in found]
-    caption = (
-        "What integer artefacts compute, compared with the same arithmetic done exactly: their constants, each "
-        "operation on the artefact's own inputs (the worst), and the logits of all images, in steps of the output."
-    )
-    return [Table("Integer arithmetic", ["artefact", "run", *found[0][2]], rows, caption)]
-
-
-def _trials_of(proofs: Mapping[str, Sequence[Proof]]) -> list[Table]:
-    """The table of what artefacts answer in other precisions, by name of the run; empty without any."""
-    rows = [
-        [
-            proof.kind,
-            name,
-            trial.precision,
-            trial.verdict.lower(),
-            f"{trial.difference:.1e}",
-            f"{trial.agreement:.2%}",
-            trial.found,
-        ]
-        for name, known in proofs.items()
-        for proof in known
-        for trial in proof.trials
-    ]
-    columns = ["artefact", "run", "computed in", "verdict", "largest difference", "agreement", "where"]
-    caption = "The same artefacts on the same images, computed in another precision, as some devices do."
-    return [Table("Exports in other precisions", columns, rows, caption)] if rows else []
 
 
 def provenance_of(made: Mapping[str, Any], path: str, of: str = "") -> Facts:

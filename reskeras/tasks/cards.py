@@ -14,6 +14,7 @@ from reskeras.files import check_place, write_json
 from reskeras.report.card import Card, card_text
 from reskeras.report.card_file import KEPT, write_card
 from reskeras.report.card_results import CardResults
+from reskeras.report.exports import write_exports
 from reskeras.report.hub import model_id
 from reskeras.runs import CARD_FILE, RunFolder, open_run
 from reskeras.stored import read_json
@@ -46,8 +47,11 @@ def report_card(run: Run, material: Material, tell: Tell) -> None:
 
 
 def export_card(run: Run, tell: Tell) -> None:
-    """Write the card beside the artefacts of `run`, with the figures of its latest report, and renew the one in its
-    folder, if there is one. `tell` gets a note about each that is kept because it was edited."""
+    """Write the table, the plot and the card beside the artefacts of `run`, the card with the figures of its latest
+    report, and renew the one in its folder, if there is one. `tell` gets a note about each that is kept because it was
+    edited."""
+    if proofs := run.latest_proofs():
+        write_exports(run.folder.export_folder, proofs)
     found, missing = None, UNTESTED
     with suppress(ReskerasError):
         found = read_json(run.folder.evaluation_file, "evaluation", CardResults)
@@ -58,8 +62,8 @@ def export_card(run: Run, tell: Tell) -> None:
 
 @contextmanager
 def carded(run: Run, tell: Tell) -> Iterator[None]:
-    """Write the cards of `run` after it was exported, as `export_card` does; also where an artefact was rejected and
-    others were not."""
+    """Write what stands beside the artefacts of `run` after it was exported, as `export_card` does; also where an
+    artefact was rejected and others were not."""
     try:
         yield
     except ReskerasError:
@@ -99,7 +103,7 @@ def card_of(run: Run, found: CardResults | None, missing: str = "") -> Card:
         epochs=len(folder.metrics()),
         results=found,
         missing=missing,
-        proofs=list({(proof.kind, proof.holds): proof for proof in run.proofs()}.values()),  # the latest of each
+        proofs=run.latest_proofs(),
         usage=task.usage,
         caveats=task.caveats,
         base=_base(folder),

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, cast
 
 from reskeras.addresses import named
+from reskeras.artefacts import THREADS, TURNS, artefacts_of
 from reskeras.caller_state import preserved
 from reskeras.data.given import in_memory
 from reskeras.data.kept import Known, as_others, as_trained, division_of, given_again, is_own, is_same, kept_name
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.registry import Data
 from reskeras.data.source import AnySplit, Source
-from reskeras.errors import ReskerasError
-from reskeras.export.proof import PROOFS_FILE, Proof, read_proofs
+from reskeras.errors import ReskerasError, unknown
+from reskeras.export.proof import PROOFS_FILE, Proof, read_proofs, write_proofs
+from reskeras.export.speed import MOST_THREADS, MOST_TURNS
 from reskeras.graph.load import load_model
 from reskeras.recipes.recipe import Recipe
 from reskeras.runs import RunFolder, numbered, open_run
@@ -24,6 +26,8 @@ from reskeras.tasks.task import find_task, other_task
 
 if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
     import keras
+
+    from reskeras.export.exporter import Exporter
 
 
 @dataclass(frozen=True)
@@ -209,6 +213,58 @@ class Run(Generic[AnySplit]):
         """The latest proof of each artefact in the run's export folder; those of an older model are `stale`."""
         folder = self.folder.export_folder
         return read_proofs(folder, self.folder.digest()) if (folder / PROOFS_FILE).is_file() else []
+
+    def latest_proofs(self) -> list[Proof]:
+        """Of each kind the proof of the latest artefact that holds, and of the latest that does not."""
+        return list({(proof.kind, proof.holds): proof for proof in self.proofs()}.values())
+
+    @preserved()
+    def benchmark(
+        self,
+        *kinds: str,
+        data: Data | None = None,
+        data_dir: str | Path | None = None,
+        threads: int = THREADS,
+        turns: int = TURNS,
+        tell: Callable[[str], None] = lambda note: None,
+    ) -> list[Proof]:
+        """The proofs of the artefacts in the export folder that hold, or of those of `kinds`, with their speeds on this
+        machine: measured now in processes of their own, `turns` times each, by `threads` threads, one artefact after
+        the other. The proofs, table, plot and card in the folder get the new figures.
+
+        `data` has the images, by default the run's. `tell` gets notes of what begins.
+        """
+        from reskeras.tasks.cards import carded
+
+        for name, value, most in (("threads", threads, MOST_THREADS), ("turns", turns, MOST_TURNS)):
+            if not 1 <= value <= most:
+                raise ReskerasError(f"{name}: {value} is out of range; use 1 to {most}")
+        proofs = self._runnable(kinds)
+        with carded(self, tell):
+            proofs = self.verifier(data, data_dir).timed(proofs, threads, turns, tell)
+            write_proofs(self.folder.export_folder, proofs, self.folder.digest())
+        return proofs
+
+    def _runnable(self, kinds: Sequence[str]) -> list[Proof]:
+        """The proof of the latest artefact of each kind, or of `kinds`, that holds and that a runtime opens;
+        ReskerasError (status 2) where there is none."""
+        task = find_task(self.task)
+        known = {
+            proof.kind: proof
+            for proof in self.latest_proofs()
+            if proof.holds and artefacts_of(self.task)[proof.kind].runs and Path(proof.path).exists()
+        }
+        if not known:
+            how = " ".join(task.words("export"))
+            raise ReskerasError(f"run: {self.path} has no artefact to measure; make one with: {how} {self.path}")
+        for kind in kinds:
+            if kind not in known:
+                raise unknown("to", kind, known)
+        return [known[kind] for kind in kinds or known]
+
+    def verifier(self, data: Data | None, data_dir: str | Path | None) -> Exporter:
+        """The exporter of the best model, with images to ask artefacts about."""
+        raise NotImplementedError
 
     @preserved()
     def material(self, label: str | None = None, data_dir: str | Path | None = None) -> Material:

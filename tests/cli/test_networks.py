@@ -13,8 +13,8 @@ import yaml
 from click.testing import CliRunner
 
 from reskeras.networks.catalog import catalog
+from reskeras.quantities import short, short_bytes
 from reskeras_cli.main import commands
-from reskeras_cli.output import short, short_bytes
 from reskeras_cli.tables import Column, _that_fit
 
 

@@ -9,9 +9,9 @@ import pytest
 
 import reskeras
 from reskeras.networks.catalog import catalog
+from reskeras.quantities import short_time
 from reskeras.scaling.accelerators import ACCELERATORS
 from reskeras.scaling.bounds import step_bound
-from reskeras_cli.output import short_time
 from tests.cli.running import printed, refused
 
 FOUR = [word for cluster in ("1x1", "1x8", "8x8", "64x8") for word in ("--cluster", cluster)]

@@ -27,8 +27,9 @@ from reskeras.export.lite import LITE, LITE_KINDS, lite_kind, write_lite_model
 from reskeras.export.portable import INTEGER_KINDS, INTEGER_TOLERANCE
 from reskeras.export.proof import DIFFERENCE, DISAGREEMENT, Proof, prove
 from reskeras.export.quantisation_noise import LayerNoise, explain
+from reskeras.export.runtimes import open_model
 from reskeras.export.samples import REPRESENTATIVE, images_of_each_class
-from reskeras.export.serving import Convertible, SavedModel, publish, write_saved_model
+from reskeras.export.serving import Convertible, publish, write_saved_model
 from reskeras.export.usage import IMAGES, Usage
 from reskeras.files import move, remove
 from reskeras.graph.integer_arithmetic import Arithmetic, Rounded
@@ -41,7 +42,6 @@ from reskeras.porting.back import write_weights
 from reskeras.porting.fitted import TrainedNetwork
 from reskeras.runs import RunFolder
 
-SAMPLE = 1000  # real images that an artefact is verified on, of each class alike
 CHUNK = 100
 EXACT = 50  # images at a time in exact arithmetic
 Ask = Callable[[np.ndarray], np.ndarray]
@@ -87,7 +87,7 @@ class ClassifierExporter(FileExporter):
     @cached_property
     def sample(self) -> tuple[np.ndarray, np.ndarray]:
         """Real images 0..255 and their labels."""
-        return images_of_each_class(self.source.test, self.preprocessing, SAMPLE)
+        return images_of_each_class(self.source.test, self.preprocessing, self.images)
 
     @cached_property
     def ask_keras(self) -> Ask:
@@ -100,15 +100,15 @@ class ClassifierExporter(FileExporter):
         """The logits of the Keras model on the sample."""
         return in_chunks(self.ask_keras, self.sample[0])
 
-    def some(self, count: int) -> np.ndarray:
-        """The first images of the sample."""
-        return self.sample[0][:count]
+    def given(self, kind: str, count: int) -> dict[str, np.ndarray]:
+        """As any exporter; all kinds take the same pixels."""
+        return self.inputs(count)
 
     def noise(self, proof: Proof) -> float | None:
         """In terms of `difference`; None where the agreement decides."""
         if proof.measure != DIFFERENCE:
             return None
-        alone = [self.ask_keras(image[None]) for image in self.some(NOISE_SAMPLE)]
+        alone = [self.ask_keras(image[None]) for image in self.sample[0][:NOISE_SAMPLE]]
         return relative_difference(np.concatenate(alone), self.reference[:NOISE_SAMPLE])
 
     def proof(
@@ -210,13 +210,8 @@ class ClassifierExporter(FileExporter):
 def write_served(exporter: ClassifierExporter, kind: str, place: Path) -> Written:
     """A SavedModel."""
     path = write_saved_model(exporter.inference(exporter.pixels, guarded=True), place, exporter.name)
-    ask = SavedModel(path)
-    return Written(
-        path,
-        exporter.proof(kind, path, in_chunks(ask, exporter.sample[0])),
-        lambda: publish(path, exporter.folder / exporter.name),
-        ask,
-    )
+    logits = open_model(path).all_of(exporter.inputs(), CHUNK)["logits"]
+    return Written(path, exporter.proof(kind, path, logits), lambda: publish(path, exporter.folder / exporter.name))
 
 
 def write_foreign(exporter: ClassifierExporter, kind: str, place: Path) -> Written:

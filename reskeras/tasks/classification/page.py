@@ -13,8 +13,9 @@ import numpy as np
 from reskeras.analysis.analysis import Analysis
 from reskeras.data.pipeline import evaluation_images
 from reskeras.printable import counted
+from reskeras.report.exports import exports_of
 from reskeras.report.plots import analysis_plots, curves_of, networks_by_plan, networks_of
-from reskeras.report.provenance import exports_of, provenance_of, trained_on
+from reskeras.report.provenance import provenance_of, trained_on
 from reskeras.report.sections import Gallery, Image, Page, Section, Table, plot, thumbnail
 from reskeras.tasks.classification.confusion_plot import draw_confusion
 from reskeras.tasks.run import Material, seeds_of

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from reskeras.artefacts import VERIFIED
 from reskeras.caller_state import preserved
 from reskeras.data.given import pictures
 from reskeras.data.registry import Data, open_source
@@ -138,14 +139,15 @@ class ClassifierRun(Run[Split]):
         tolerances: Mapping[str, float] | None = None,
         representative: int = REPRESENTATIVE,
         keep_float: Sequence[str] = (),
+        images: int = VERIFIED,
         batch: int | None = None,
         timing: bool = True,
         tell: Callable[[str], None] = lambda note: None,
     ) -> list[Proof]:
-        """Artefacts, each proven on real test images: `serving`, `tflite`, `tflite-float16`, `tflite-dynamic`,
-        `tflite-int8`, `tflite-int8-io`, `tflite-int16x8`, `onnx`, `onnx-int8`, `openvino`, `openvino-int8`; the first
-        two when none is named. Also `keras-weights`, `torchvision-state-dict` and `timm-state-dict`, weights that those
-        libraries load. A port without data is proven on random images.
+        """Artefacts, each proven on real test images, at most `images`: `serving`, `tflite`, `tflite-float16`,
+        `tflite-dynamic`, `tflite-int8`, `tflite-int8-io`, `tflite-int8-w4`, `tflite-int16x8`, `onnx`, `onnx-int8`,
+        `openvino`, `openvino-int8`; the first two when none is named. Also `keras-weights`, `torchvision-state-dict`
+        and `timm-state-dict`, weights that those libraries load. A port without data is proven on random images.
 
         `pixels` is the input dtype of all but `.tflite` files, `uint8` or `float32`. `tolerances` are relative to the
         largest logit, by kind. Quantised kinds are calibrated on `representative` training images; int8 kinds keep the
@@ -157,7 +159,7 @@ class ClassifierRun(Run[Split]):
 
         quantised, exporter = getattr(self.folder.spec(), "quantise", None), self.exporter()
         kinds = kinds or ((f"tflite-{quantised}",) if quantised else ("serving", "tflite"))
-        exporter.check(kinds, tolerances or {}, batch)
+        exporter.check(kinds, tolerances or {}, batch, images)
         check_integer_kinds(kinds, quantised, keep_float)
         self.folder.model_file  # noqa: B018 - says what is missing before the data is opened
         made = exporter.of(
@@ -168,11 +170,16 @@ class ClassifierRun(Run[Split]):
             tolerances=tolerances or {},
             representative=representative,
             keep_float=tuple(keep_float),
+            images=images,
             batch=batch,
             timing=timing,
         )
         with carded(self, tell):
             return made.export(kinds, tell)
+
+    def verifier(self, data: Data | None, data_dir: str | Path | None) -> ClassifierExporter:
+        """As any run's."""
+        return self.exporter().of(self.folder, self._proving((), data, data_dir), self.name)
 
     def exporter(self) -> type[ClassifierExporter]:
         """What exports it."""

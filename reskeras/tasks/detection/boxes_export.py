@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from reskeras.artefacts import SERVING, VERIFIED_BOXES
 from reskeras.data.source import Source
 from reskeras.export.aside import Answers
 from reskeras.export.exporter import NOISE_SAMPLE, Written, check_place, size_of
@@ -22,7 +23,7 @@ from reskeras.runs import RunFolder
 from reskeras.tasks.detection.average_precision import Detections
 from reskeras.tasks.detection.detection_proof import TOLERANCE, answers, compared, files_of, prove_boxes, sample_of
 from reskeras.tasks.detection.objects import Objects
-from reskeras.tasks.detection.served import SavedFinder, ServedFinder
+from reskeras.tasks.detection.served import FILES, SavedFinder, ServedFinder
 from reskeras.tasks.task import find_task
 
 
@@ -32,6 +33,7 @@ class BoxesExporter(FileExporter):
 
     classes: Sequence[str]
     sample: Objects
+    images: int = field(default=VERIFIED_BOXES, kw_only=True)
     batches: ClassVar[tuple[int, ...]] = (1, 4)
     accuracy_of: ClassVar[str]  # what `accuracy` is
     signatures: ClassVar[tuple[str, ...]] = SIGNATURES
@@ -40,8 +42,8 @@ class BoxesExporter(FileExporter):
     def of(cls, run: RunFolder, source: Source[Objects], name: str, **request: Any) -> Self:
         """The exporter of a run's best model, with test images of `source`; `request` are the other fields."""
         check_place(run.export_folder)
-        request |= {"digest": run.digest()}
-        return cls(run.export_folder, name, run.classes(), sample_of(source.test), **request)
+        request = {"images": VERIFIED_BOXES} | request | {"digest": run.digest()}
+        return cls(run.export_folder, name, run.classes(), sample_of(source.test, request["images"]), **request)
 
     @abstractmethod
     def seen(self, images: Objects, batch: int | None = None) -> Detections:
@@ -64,9 +66,9 @@ class BoxesExporter(FileExporter):
         """The boxes of the Keras model in the sample."""
         return self.seen(self.sample)
 
-    def some(self, count: int) -> Any:
-        """The first files of the sample."""
-        return np.array(list(files_of(self.first(count))), object)
+    def given(self, kind: str, count: int) -> dict[str, np.ndarray]:
+        """As any exporter; SavedModels take files."""
+        return {FILES: np.array(list(files_of(self.first(count))))} if kind == SERVING else self.inputs(count)
 
     def first(self, count: int) -> Objects:
         """The first images of the sample, at most `count`."""
@@ -101,8 +103,7 @@ def write_served(exporter: BoxesExporter, kind: str, place: Path) -> Written:
     """A SavedModel."""
     batches = find_task(exporter.task).served_batches()
     path = write_saved_model(exporter.served(), place, exporter.name, batches, exporter.signatures)
-    ask = SavedFinder(path, exporter.classes)
-    found = answers(ask, files_of(exporter.sample))
+    found = answers(SavedFinder(path, exporter.classes), files_of(exporter.sample))
     return Written(
-        path, exporter.proof(kind, path, found), lambda: publish(path, exporter.folder / exporter.name, batches), ask
+        path, exporter.proof(kind, path, found), lambda: publish(path, exporter.folder / exporter.name, batches)
     )

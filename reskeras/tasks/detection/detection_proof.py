@@ -17,7 +17,6 @@ from reskeras.tasks.detection.average_precision import Detections
 from reskeras.tasks.detection.detector_inference import BATCH
 from reskeras.tasks.detection.objects import CHANNELS, Objects
 
-SAMPLE = 200  # evenly spaced real images that an artefact is verified on
 NEAR = 0.005  # largest offset of partners' corners, relative to the box's longer side; such squares have an IoU of 0.98
 # of probabilities, and of corners relative to an image's longer side: the largest change of a probability when logits
 # of 20 differ by the tolerance of classifiers, 1e-4 of the largest. Folding batch norm causes 1e-5 in small detectors
@@ -30,9 +29,9 @@ PRECISION = "mAP at 0.5"
 Find = Callable[[tf.Tensor], Mapping[str, np.ndarray]]
 
 
-def sample_of(split: Objects) -> Objects:
-    """At most SAMPLE images of a split."""
-    return split.part(split.name, np.unique(np.linspace(0, split.count - 1, min(split.count, SAMPLE)).astype(int)))
+def sample_of(split: Objects, most: int) -> Objects:
+    """Evenly spaced images of a split."""
+    return split.part(split.name, np.unique(np.linspace(0, split.count - 1, min(split.count, most)).astype(int)))
 
 
 def files_of(split: Objects) -> Iterable[bytes]:

@@ -8,7 +8,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from reskeras.artefacts import VERIFIED_BOXES
 from reskeras.caller_state import preserved
+from reskeras.data.registry import Data
 from reskeras.export.proof import Proof
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.run import Run
@@ -30,12 +32,13 @@ class ObjectRun(Run[Objects]):
         data: str | None = None,
         data_dir: str | Path | None = None,
         tolerances: Mapping[str, float] = MappingProxyType({}),
+        images: int = VERIFIED_BOXES,
         timing: bool = True,
         batch: int | None = None,
         tell: Callable[[str], None] = lambda note: None,
     ) -> list[Proof]:
-        """Artefacts, each verified on real test images: by default those of `kinds`. `serving` is a SavedModel that
-        takes image files and returns boxes, scores and class names; for the others see the kind of run.
+        """Artefacts, each verified on real test images, at most `images`: by default those of `kinds`. `serving` is a
+        SavedModel that takes image files and returns boxes, scores and class names; for the others see the kind of run.
 
         `tolerances` are by kind: how much a probability, or a corner as a share of the image's longer side, may differ.
         `.tflite`, ONNX and OpenVINO files take `batch` images at a time, by default any number. `tell` gets each kind
@@ -45,14 +48,21 @@ class ObjectRun(Run[Objects]):
         from reskeras.tasks.cards import carded  # not needed for training
 
         kinds = kinds or self.kinds
-        self.check_export(kinds, tolerances, batch)
+        self.check_export(kinds, tolerances, batch, images)
         self.folder.model_file  # noqa: B018 - raises before the data is opened
-        made = self.exporter(self.source(data, data_dir), tolerances=tolerances, timing=timing, batch=batch)
+        request = {"tolerances": tolerances, "images": images, "timing": timing, "batch": batch}
+        made = self.exporter(self.source(data, data_dir), **request)
         with carded(self, tell):
             return made.export(kinds, tell)
 
+    def verifier(self, data: Data | None, data_dir: str | Path | None) -> BoxesExporter:
+        """As any run's."""
+        return self.exporter(self.source(data, data_dir))
+
     @abstractmethod
-    def check_export(self, kinds: tuple[str, ...], tolerances: Mapping[str, float], batch: int | None) -> None:
+    def check_export(
+        self, kinds: tuple[str, ...], tolerances: Mapping[str, float], batch: int | None, images: int
+    ) -> None:
         """ReskerasError (status 2) for artefacts that there cannot be."""
 
     @abstractmethod

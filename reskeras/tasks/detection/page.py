@@ -9,8 +9,9 @@ from reskeras.networks.catalog import name_of
 from reskeras.networks.detector_plan import DetectorPlan
 from reskeras.recipes.recipe import Recipe
 from reskeras.report.curves import draw_losses, losses_in_words
+from reskeras.report.exports import exports_of
 from reskeras.report.plots import networks_by_plan, networks_of
-from reskeras.report.provenance import exports_of, provenance_of, trained_on
+from reskeras.report.provenance import provenance_of, trained_on
 from reskeras.report.sections import Page, Plot, Section, Table, plot
 from reskeras.tasks.detection.augmented import batches
 from reskeras.tasks.detection.by_map import by_map_in_words, draw_by_map

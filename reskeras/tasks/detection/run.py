@@ -168,11 +168,13 @@ class DetectorRun(ObjectRun):
             left.setdefault(each.path, []).append(each)
         return [left[path].pop(0) for path in files if left.get(path)]
 
-    def check_export(self, kinds: tuple[str, ...], tolerances: Mapping[str, float], batch: int | None) -> None:
+    def check_export(
+        self, kinds: tuple[str, ...], tolerances: Mapping[str, float], batch: int | None, images: int
+    ) -> None:
         """As any run on annotated images."""
         from reskeras.tasks.detection.export import DetectorExporter, check_files, check_served
 
-        DetectorExporter.check(kinds, tolerances, batch)
+        DetectorExporter.check(kinds, tolerances, batch, images)
         check_files(self._spec, kinds)
         if "serving" in kinds:
             check_served(self._spec)

@@ -16,6 +16,7 @@ from reskeras.export.served_files import READ, grey_file
 from reskeras.export.serving import SIGNATURES
 from reskeras.networks.resize import Canvas
 
+FILES = "image_bytes"  # the input of served models
 Function = tuple[Callable[..., Outputs], tuple[tf.TensorSpec, ...]]
 
 
@@ -33,7 +34,7 @@ class ServedFinder(tf.Module):
 
     def offered(self) -> dict[str, Function]:
         """The function of each signature and what it takes; `bytes` is the same as `serving_default`."""
-        files = (tf.TensorSpec([None], tf.string, name="image_bytes"),)
+        files = (tf.TensorSpec([None], tf.string, name=FILES),)
         return {
             "serving_default": (self.__call__, files),
             "bytes": (self.__call__, files),
@@ -49,7 +50,7 @@ class ServedFinder(tf.Module):
     def example(self, batch: int) -> dict[str, dict[str, tensor_pb2.TensorProto]]:
         """A request of `batch` grey images to each signature."""
         files = tf.make_tensor_proto(grey_file(*self._canvas), shape=[batch])
-        return {name: {"image_bytes": files} for name in SIGNATURES}
+        return {name: {FILES: files} for name in SIGNATURES}
 
     def __call__(self, image_bytes: tf.Tensor) -> Outputs:
         """Encoded JPEG or PNG files (B,) to what `told` says."""
@@ -91,6 +92,6 @@ class SavedFinder:
 
     def __call__(self, files: tf.Tensor | np.ndarray) -> dict[str, np.ndarray]:
         """boxes (B, most, 4), scores (B, most), labels int32 (B, most) and count (B,) of files (B,)."""
-        found = {name: values.numpy() for name, values in self._serve(image_bytes=tf.constant(files)).items()}
+        found = {name: values.numpy() for name, values in self._serve(**{FILES: tf.constant(files)}).items()}
         labels = [[self._labels.get(name, -1) for name in row] for row in found.pop("classes")]
         return found | {"labels": np.array(labels, np.int32)}

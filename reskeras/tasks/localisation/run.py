@@ -144,11 +144,13 @@ class LocaliserRun(ObjectRun):
 
         return Weighted(self.plan, read(self.model()), self.preprocessing())
 
-    def check_export(self, kinds: tuple[str, ...], tolerances: Mapping[str, float], batch: int | None) -> None:
+    def check_export(
+        self, kinds: tuple[str, ...], tolerances: Mapping[str, float], batch: int | None, images: int
+    ) -> None:
         """As any run on annotated images."""
         from reskeras.tasks.localisation.export import LocaliserExporter
 
-        LocaliserExporter.check(kinds, tolerances, batch)
+        LocaliserExporter.check(kinds, tolerances, batch, images)
 
     def exporter(self, source: Source[Objects], **request: Any) -> LocaliserExporter:
         """Of `serving`; and of `tflite`, `tflite-float16`, `onnx` and `openvino`, which take the pixels of a crop."""

@@ -11,7 +11,7 @@ from reskeras.export.inference import Outputs
 from reskeras.export.served_files import GREY, READ, checked_files, read_each
 from reskeras.export.serving import SIGNATURES
 from reskeras.tasks.detection.canvas import Placed
-from reskeras.tasks.detection.served import Function, ServedFinder, where_true
+from reskeras.tasks.detection.served import FILES, Function, ServedFinder, where_true
 from reskeras.tasks.localisation.localiser import Localiser, Told
 from reskeras.tasks.localisation.stages import LIKELIEST
 from reskeras.tasks.refinement.refiner import Refiner
@@ -29,7 +29,7 @@ class ServedLocaliser(ServedFinder):
 
     def offered(self) -> dict[str, Function]:
         """Also `of_classes`, with the names of classes, and `pixels`."""
-        files = tf.TensorSpec([None], tf.string, name="image_bytes")
+        files = tf.TensorSpec([None], tf.string, name=FILES)
         names = tf.TensorSpec([None, None], tf.string, name="classes")
         channels = self._stages()[0].plan.input_shape[-1]
         images = tf.TensorSpec([None, None, None, channels], tf.uint8, name="images")

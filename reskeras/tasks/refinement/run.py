@@ -43,11 +43,13 @@ class RefinerRun(ObjectRun):
         """Errors where the class is given, of the localiser's boxes by centre crops."""
         return self.localiser().judged_with(self, source, images)
 
-    def check_export(self, kinds: tuple[str, ...], tolerances: Mapping[str, float], batch: int | None) -> None:
+    def check_export(
+        self, kinds: tuple[str, ...], tolerances: Mapping[str, float], batch: int | None, images: int
+    ) -> None:
         """As any run on annotated images."""
         from reskeras.tasks.localisation.export import RefinerExporter
 
-        RefinerExporter.check(kinds, tolerances, batch)
+        RefinerExporter.check(kinds, tolerances, batch, images)
 
     def exporter(self, source: Source[Objects], **request: Any) -> RefinerExporter:
         """Of `serving`, with the localiser whose boxes it judges in the same artefact."""
