@@ -16,7 +16,8 @@ import numpy as np
 from reskeras import artefacts
 from reskeras.artefacts import VERIFIED, artefacts_of
 from reskeras.errors import ReskerasError, failure, unknown
-from reskeras.export.proof import Proof, write_proofs
+from reskeras.export.proof import Proof
+from reskeras.export.proofs_file import write_proofs
 from reskeras.export.speed import Asked, speeds
 from reskeras.files import move, remove, workspace
 

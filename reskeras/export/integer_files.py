@@ -16,7 +16,7 @@ from reskeras.export.lite_graph import CONVOLUTIONS, LiteGraph
 from reskeras.export.runtimes import name_of
 from reskeras.export.usage import IMAGES
 from reskeras.files import scratch, write_bytes
-from reskeras.graph.integer_arithmetic import LITE, Arithmetic
+from reskeras.graph.integer_rounding import LITE, Arithmetic
 
 LOOKED_AT_WITHIN = 1200.0  # seconds
 # operations of LiteRT between integers and the pixels and answers, and one that moves values as they are

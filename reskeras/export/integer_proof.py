@@ -14,7 +14,7 @@ from reskeras.export.integer_files import OF_KEPT, IntegerFile, Range, taken_apa
 from reskeras.export.integers import Integers
 from reskeras.export.proof import IntegerProof, Operation
 from reskeras.export.runtimes import integer_instructions
-from reskeras.graph.integer_arithmetic import Arithmetic, Rounded
+from reskeras.graph.integer_rounding import Arithmetic, Rounded
 from reskeras.graph.layers.quantisation import BITS, kernel_step, whole_kernel
 from reskeras.plans import operations as op
 from reskeras.plans.integers import Negate

@@ -13,7 +13,8 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import unknown
 from reskeras.evaluation.heads import SOFTMAX, Head
 from reskeras.graph.compile import compile_plan
-from reskeras.graph.integer_arithmetic import LITE, Arithmetic, Rounded, Watch, computed, range_of
+from reskeras.graph.integer_arithmetic import Watch, computed, range_of
+from reskeras.graph.integer_rounding import LITE, Arithmetic, Rounded
 from reskeras.graph.integers import calibrated, from_pixels, input_steps, integer_form, settled
 from reskeras.graph.layers.quantisation import rounded_activations
 from reskeras.graph.weights import write
@@ -21,7 +22,6 @@ from reskeras.plans import operations as op
 from reskeras.plans.integers import SHARES
 from reskeras.plans.plan import Plan
 
-BATCH = 50  # images that ranges are calibrated on at once
 Outputs = dict[str, tf.Tensor]
 
 
@@ -50,8 +50,7 @@ class Integers:
                 raise unknown("keep-float", name, known)
         made, weights = integer_form(plan, weights, weight_bits, kept)
         made, weights = from_pixels(made, weights, preprocessing.mean, preprocessing.std)
-        batches = (images[start : start + BATCH].astype(np.float32) for start in range(0, len(images), BATCH))
-        return cls(made, settled(made, calibrated(made, weights, batches)))
+        return cls(made, settled(made, calibrated(made, weights, images)))
 
     @classmethod
     def trained(cls, plan: Plan, weights: Mapping[str, np.ndarray], preprocessing: Preprocessing) -> Integers:

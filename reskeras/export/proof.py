@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from math import inf, isinf
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -15,11 +13,8 @@ from reskeras.evaluation.difference import TOLERANCE, proven_difference
 from reskeras.evaluation.intervals import Interval, paired, wilson
 from reskeras.evaluation.multilabel import mean_average_precision
 from reskeras.export.speed import Speed
-from reskeras.files import write_json
 from reskeras.printable import short_repr
-from reskeras.stored import read_json
 
-PROOFS_FILE = "report.json"
 DIFFERENCE, DISAGREEMENT = "difference", "disagreement"
 TOP1, AP = "top-1", "mAP"
 
@@ -287,32 +282,3 @@ def prove_labels(
         accuracy=mean_average_precision(labels, logits),
         accuracy_of=AP,
     )
-
-
-def read_proofs(folder: Path, model: str = "") -> list[Proof]:
-    """The proofs in an export folder's report.json; a broken file is a ReskerasError (status 1).
-
-    Those of another model than that with the digest `model` are stale; those that do not say which are not.
-    """
-    path = folder / PROOFS_FILE
-    if not path.is_file():
-        return []
-    proofs = read_json(path, "report", dict[str, Proof]).values()
-    return [
-        replace(proof, path=_found(proof.path, folder), stale=bool(model and proof.model not in ("", model)))
-        for proof in proofs
-    ]
-
-
-def write_proofs(folder: Path, proofs: Sequence[Proof], model: str = "") -> None:
-    """Add `proofs` to report.json, replacing those of the same artefacts; `model` is as for `read_proofs`."""
-    known = {proof.path: proof for proof in read_proofs(folder, model)} | {proof.path: proof for proof in proofs}
-    rows = {path: proof.as_dict() for path, proof in known.items()}
-    write_json(folder / PROOFS_FILE, rows)
-
-
-def _found(path: str, folder: Path) -> str:
-    """Where an artefact is now: its stored `path` may be of another directory, or older than a move of `folder`."""
-    parts = Path(path).parts
-    inside = [folder.joinpath(*parts[place + 1 :]) for place, part in enumerate(parts[:-1]) if part == folder.name]
-    return next((str(each) for each in inside if each.exists()), path)

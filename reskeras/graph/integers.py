@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +17,7 @@ from reskeras.plans.nodes import fold
 from reskeras.plans.plan import Plan
 
 Weights = Mapping[str, np.ndarray]  # by canonical name
+BATCH = 50  # images that ranges are calibrated on at once
 
 
 def integer_form(
@@ -69,9 +70,9 @@ def from_pixels(plan: Plan, weights: Weights, mean: np.ndarray, std: np.ndarray)
     return with_pixels(plan, ends, mean.ndim > 1), {**weights, **more}
 
 
-def calibrated(plan: Plan, weights: Weights, batches: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
-    """`weights` with the ranges of everything that is rounded: the least and the most over `batches` of normalised
-    images (n, height, width, channels), and zero."""
+def calibrated(plan: Plan, weights: Weights, images: np.ndarray) -> dict[str, np.ndarray]:
+    """`weights` with the ranges of everything that is rounded: the least and the most over `images` as the plan takes
+    them (n, height, width, channels), and zero."""
     names = [node.name for node in plan.ops() if isinstance(node, op.Quantise) and node.held]
     tensors = as_tensors(weights)
 
@@ -90,8 +91,8 @@ def calibrated(plan: Plan, weights: Weights, batches: Iterable[np.ndarray]) -> d
         return found
 
     ranges = np.zeros((len(names), 2), np.float32)
-    for batch in batches:
-        found = ends(batch)
+    for start in range(0, len(images), BATCH):
+        found = ends(images[start : start + BATCH].astype(np.float32))
         told = np.stack([found[name].numpy() for name in names])
         ranges = np.stack([np.minimum(ranges[:, 0], told[:, 0]), np.maximum(ranges[:, 1], told[:, 1])], axis=1)
     return {

@@ -17,7 +17,8 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.registry import Data
 from reskeras.data.source import AnySplit, Source
 from reskeras.errors import ReskerasError, unknown
-from reskeras.export.proof import PROOFS_FILE, Proof, read_proofs, write_proofs
+from reskeras.export.proof import Proof
+from reskeras.export.proofs_file import read_proofs, write_proofs
 from reskeras.export.speed import MOST_THREADS, MOST_TURNS
 from reskeras.graph.load import load_model
 from reskeras.recipes.recipe import Recipe
@@ -211,8 +212,7 @@ class Run(Generic[AnySplit]):
 
     def proofs(self) -> list[Proof]:
         """The latest proof of each artefact in the run's export folder; those of an older model are `stale`."""
-        folder = self.folder.export_folder
-        return read_proofs(folder, self.folder.digest()) if (folder / PROOFS_FILE).is_file() else []
+        return read_proofs(self.folder.export_folder, self.folder.digest())
 
     def latest_proofs(self) -> list[Proof]:
         """Of each kind the proof of the latest artefact that holds, and of the latest that does not."""

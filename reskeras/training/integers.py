@@ -19,7 +19,6 @@ from reskeras.recipes.recipe import Recipe
 from reskeras.training.transfer import Start
 
 IMAGES = 500  # that ranges are calibrated on before the first step
-BATCH = 50
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class IntegerStart(Start):
         plan = self.spec.float_plan
         fitted = super().fitted_weights(read(compile_plan(plan, "start", Context(seed=self.seed))))
         made, weights = integer_form(plan, fitted, KERNEL_BITS[self.spec.quantise])
-        return calibrated(made, weights, (images[first : first + BATCH] for first in range(0, len(images), BATCH)))
+        return calibrated(made, weights, images)
 
 
 def integer_start(start: Start | None, spec: AnyNetwork, recipe: Recipe) -> Start | None:

@@ -14,7 +14,8 @@ from click.testing import CliRunner
 
 from reskeras.data.pipeline import evaluation_images
 from reskeras.errors import ReskerasError
-from reskeras.export.proof import prove, read_proofs, write_proofs
+from reskeras.export.proof import prove
+from reskeras.export.proofs_file import read_proofs, write_proofs
 from reskeras_cli.main import commands
 from tests.export.spoiling import spoil_a_folded_weight
 from tests.mounts import fill, mounted

@@ -82,7 +82,7 @@ def integers(name, bits=8):
     """The integer form of a network with calibrated ranges and whole biases: its plan and weights."""
     _, plan, weights = network(name)
     made, held = integer_form(plan, weights, bits)
-    return made, settled(made, calibrated(made, held, [normalised(plan, 24)]))
+    return made, settled(made, calibrated(made, held, normalised(plan, 24)))
 
 
 def normalised(plan, count, seed=1):

@@ -60,7 +60,7 @@ def test_with_layers_kept_in_float_it_is_the_same_function(name):
     images = normalised(plan, 3)
     expected = unrounded(*integer_form(plan, weights), images)
     assert np.abs(unrounded(made, held, images) - expected).max() < 3e-6 * np.abs(expected).max()
-    ready = settled(made, calibrated(made, held, [images]))
+    ready = settled(made, calibrated(made, held, images))
     found, graph = computed(made, ready, images), run_watched(made, as_tensors(ready), tf.constant(images), as_made)
     assert np.abs(found.real - graph.numpy()).max() < 6 * found.step  # ties that are rounded otherwise add up
 
@@ -138,11 +138,12 @@ def test_kernels_of_four_bits_have_fifteen_values():
     assert np.abs(whole * step - kernel).max() <= step.max() / 2 * 1.001
 
 
-def test_ranges_are_the_extremes_over_all_batches():
+def test_ranges_are_the_extremes_over_all_batches(monkeypatch):
     _, plan, weights = network("original")
     made, held = integer_form(plan, weights)
     batches = [normalised(plan, 5, seed) * scale for seed, scale in ((1, 0.5), (2, 3.0), (3, 1.0))]
-    found = calibrated(made, held, batches)
+    monkeypatch.setattr("reskeras.graph.integers.BATCH", 4)
+    found = calibrated(made, held, np.concatenate(batches))
     met = {}
 
     def watch(node, parts, value):
@@ -175,7 +176,7 @@ def test_zero_is_one_of_the_values_of_every_range():
 def test_settled_biases_are_whole_multiples_and_next_to_what_they_were(bits):
     _, plan, weights = network("full_preact")
     made, held = integer_form(plan, weights, bits)
-    held = calibrated(made, held, [normalised(plan, 8)])
+    held = calibrated(made, held, normalised(plan, 8))
     ready = settled(made, held)
     changed = 0
     for node, step in input_steps(made, ready):
@@ -206,7 +207,7 @@ def test_from_pixels_it_normalises(by_pixel):
     # the offset itself is a map of 256 values
     allowed = 1e-3 if by_pixel else 1e-5
     assert np.abs(unrounded(whole, ready, images) - expected).max() < allowed * np.abs(expected).max()
-    ready = settled(whole, calibrated(whole, ready, [images]))
+    ready = settled(whole, calibrated(whole, ready, images))
     found = computed(whole, ready, images)
     np.testing.assert_array_equal(found.values, whole_numbers.answers(whole, ready, images).centred)
 

@@ -131,7 +131,7 @@ def test_ranges_are_measured_on_training_images(trained):
     plan = reskeras.network(**TINY).lower()
     images = images_of(trained, 100)
     made, weights = integer_form(plan, read(trained.model()), 4)
-    expected = calibrated(made, weights, [images])
+    expected = calibrated(made, weights, images)
     start = integer_start(start_of(trained), reskeras.network(**TINY, quantise="int8-w4"), recipe("quantise"))
     assert start.measures == IMAGES
     found = start.fitted_weights({}, images)

@@ -32,7 +32,7 @@ from reskeras.export.samples import REPRESENTATIVE, images_of_each_class
 from reskeras.export.serving import Convertible, publish, write_saved_model
 from reskeras.export.usage import IMAGES, Usage
 from reskeras.files import move, remove
-from reskeras.graph.integer_arithmetic import Arithmetic, Rounded
+from reskeras.graph.integer_rounding import Arithmetic, Rounded
 from reskeras.graph.load import load_model
 from reskeras.graph.weights import read
 from reskeras.networks.any_network import AnyNetwork

@@ -20,8 +20,9 @@ from reskeras.networks.detector_plan import lower_detector
 from reskeras.tasks.detection.average_precision import Detections
 from reskeras.tasks.detection.detection_proof import compared, files_of
 from reskeras.tasks.detection.detector_inference import Detector
-from reskeras.tasks.detection.export import CanvasDetector, check_files
+from reskeras.tasks.detection.export import check_files
 from reskeras.tasks.detection.model import detector_model
+from reskeras.tasks.detection.served_detector import CanvasDetector
 from tests.export.spoiling import spoil_a_folded_weight
 from tests.tasks.detection.shapes import DETECTOR
 from tests.tasks.detection.test_model import randomised

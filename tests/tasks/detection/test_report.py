@@ -16,7 +16,8 @@ from PIL import Image
 
 import reskeras
 from reskeras.errors import ReskerasError
-from reskeras.export.proof import Proof, write_proofs
+from reskeras.export.proof import Proof
+from reskeras.export.proofs_file import write_proofs
 from reskeras.report.curves import draw_losses, losses_in_words
 from reskeras.tasks.detection.detection_evaluation import judged
 from reskeras.tasks.detection.gains_plot import draw_gains, gains_in_words

@@ -17,7 +17,6 @@ from reskeras.networks.resize import ResizeSpec
 from reskeras.recipes.recipe import recipe
 from reskeras.tasks.detection.canvas import Canvases, placed, scaled
 from reskeras.tasks.detection.detector_inference import Detector
-from reskeras.tasks.detection.export import ServedDetector
 from reskeras.tasks.detection.feed import DetectionFeed
 from reskeras.tasks.detection.finder import Finder
 from reskeras.tasks.detection.job import DetectorJob
@@ -25,6 +24,7 @@ from reskeras.tasks.detection.model import LOSSES, training_model
 from reskeras.tasks.detection.object_statistics import survey_objects
 from reskeras.tasks.detection.opening import open_objects
 from reskeras.tasks.detection.options import Options
+from reskeras.tasks.detection.served_detector import ServedDetector
 from reskeras.training.strategy import open_replicas
 from tests.tasks.detection.alike import alike, one_of
 from tests.tasks.detection.shapes import DETECTOR, LEARNING, shapes_folder

@@ -11,8 +11,8 @@ from reskeras.networks.detector_plan import lower_detector
 from reskeras.networks.overrides import laid_over
 from reskeras.tasks.detection.detection_evaluation import evaluate_detector
 from reskeras.tasks.detection.detector_inference import Detector
-from reskeras.tasks.detection.export import ServedDetector
 from reskeras.tasks.detection.served import SavedFinder
+from reskeras.tasks.detection.served_detector import ServedDetector
 from tests.tasks.detection.test_suppression import soft_loops
 
 KIND = {"detections.suppression": "gaussian", "detections.sigma": 0.4, "detections.class_agnostic": True}
