@@ -36,8 +36,8 @@ def test_each_kind_is_the_model_within_its_tolerance(made, kind):
     assert proof.holds
     assert proof.images == 359
     assert abs(proof.accuracy - proof.keras_accuracy) < (0.4 if kind == "tflite-int8-w4" else 0.03)
-    assert [timing.batch for timing in proof.timings] == [1, 32]
-    assert all(0 < timing.p50_ms <= timing.p99_ms for timing in proof.timings)
+    assert [timing.batch for timing in proof.speed.timings] == [1, 32]
+    assert all(0 < timing.p50_ms <= timing.p99_ms for timing in proof.speed.timings)
 
 
 @pytest.mark.parametrize("kind", KINDS)

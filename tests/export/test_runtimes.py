@@ -76,7 +76,7 @@ def test_the_proof_holds_and_its_figures_are_stored(made, kind):
     run, proofs = made
     proof = proofs[kind]
     assert proof.holds and proof.images == 359 and proof.difference < 1e-5 and proof.agreement == 1
-    assert [timing.batch for timing in proof.timings] == [1, 32]
+    assert [timing.batch for timing in proof.speed.timings] == [1, 32]
     report = json.loads((run.folder.export_folder / "report.json").read_text())
     assert report[proof.path]["holds"] and report[proof.path]["model"] == run.folder.digest()
 
@@ -192,7 +192,7 @@ def test_a_missing_package_is_told_with_what_installs_it(copied, monkeypatch, mi
 @pytest.mark.parametrize("kind", ["tflite", *NEW, "tflite-int8"])
 def test_a_fixed_batch_is_all_that_a_file_takes(copied, images, expected, kind):
     [proof] = copied.export(kind, batch=7)
-    assert proof.holds and proof.batch == 7 and [timing.batch for timing in proof.timings] == [7]
+    assert proof.holds and proof.batch == 7 and [timing.batch for timing in proof.speed.timings] == [7]
     path = Path(proof.path)
     path = next(path.glob("*.xml")) if path.is_dir() else path
     model = open_model(path)

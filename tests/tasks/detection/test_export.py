@@ -103,7 +103,7 @@ def test_the_proof_measures_both_sides_as_evaluation_does(exported):
     assert measured > 0.5
     assert proof.accuracy == pytest.approx(measured)
     assert proof.keras_accuracy == pytest.approx(measured)
-    assert [timing.batch for timing in proof.timings] == [1, 4]
+    assert [timing.batch for timing in proof.speed.timings] == [1, 4]
 
 
 def test_precision_of_the_artefact_is_measured_from_its_own_answers(exported, loaded):

@@ -46,7 +46,7 @@ def made(detector_run, tmp_path_factory):
 def test_a_file_finds_what_the_keras_model_finds(made, kind):
     run, proofs = made
     assert proofs[kind].holds and proofs[kind].agreement == 1 and proofs[kind].difference < 1e-4
-    assert [timing.batch for timing in proofs[kind].timings] == [1, 4]
+    assert [timing.batch for timing in proofs[kind].speed.timings] == [1, 4]
     split, detector = run.source().test, run.detector()
     ask = open_model(Path(proofs[kind].path))
     rows, expected = [], []
@@ -147,7 +147,7 @@ def test_what_is_not_the_detector_is_rejected(copied_detector, monkeypatch, kind
 @pytest.mark.slow
 def test_a_fixed_batch_of_a_detector(copied_detector):
     for proof in copied_detector.export("tflite", "onnx", batch=3):
-        assert proof.holds and proof.batch == 3 and [timing.batch for timing in proof.timings] == [3]
+        assert proof.holds and proof.batch == 3 and [timing.batch for timing in proof.speed.timings] == [3]
         assert open_model(Path(proof.path)).batch == 3
 
 

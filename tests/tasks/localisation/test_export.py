@@ -135,7 +135,7 @@ def test_the_proof_measures_both_sides_as_evaluation_does(exported, kind):
     assert proof.accuracy == pytest.approx(proof.keras_accuracy, abs=0.1)
     if kind != "tflite-float16":
         assert proof.difference < 1e-4 and proof.agreement == 1
-    assert [timing.batch for timing in proof.timings] == [1, 32]
+    assert [timing.batch for timing in proof.speed.timings] == [1, 32]
 
 
 def test_what_a_tflite_takes_and_answers_is_written_beside_it(exported):
