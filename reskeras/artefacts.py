@@ -23,8 +23,7 @@ OF_BOXES = ("detection", "localisation", "refinement")  # tasks that find boxes
 class Artefact:
     """A kind of artefact of a task's runs. `writer`, "module:function", takes the task's exporter, the kind and a
     folder, and gives `export.exporter.Written`: the artefact with its proof. `packages`, by the names that they are
-    imported by, come with an `extra` of setup.py. One that is `batched` can have a fixed batch; one that `runs` is
-    opened by a runtime, which weights for other libraries are not.
+    imported by, come with an `extra` of setup.py. One that is `batched` can have a fixed batch.
     """
 
     kind: str
@@ -34,7 +33,6 @@ class Artefact:
     packages: tuple[str, ...] = ()
     extra: str = ""
     batched: bool = False
-    runs: bool = True
 
     @property
     def write(self) -> Callable[[Any, str, Any], Any]:
@@ -66,7 +64,7 @@ OF_CLASSIFIERS = [
     Artefact(SERVING, "classification", f"{CLASSIFIER}:write_served", SERVED),
     *_of("classification", LITE, HALF, *QUANTISED, ONNX, OPENVINO, *PORTABLE_INT8),
     *(
-        Artefact(kind, "classification", f"{CLASSIFIER}:write_foreign", runs=False)
+        Artefact(kind, "classification", f"{CLASSIFIER}:write_foreign")
         for kind in ("keras-weights", "torchvision-state-dict", "timm-state-dict")
     ),
 ]
@@ -75,11 +73,7 @@ ARTEFACTS = [
     *_of("multilabel", *OF_CLASSIFIERS),
     *(Artefact(SERVING, task, f"{BOXES}:write_served", SERVED) for task in OF_BOXES),
     Artefact(
-        "torchvision-state-dict",
-        "detection",
-        f"{DETECTOR}:write_foreign",
-        "weights for torchvision's Faster R-CNN",
-        runs=False,
+        "torchvision-state-dict", "detection", f"{DETECTOR}:write_foreign", "weights for torchvision's Faster R-CNN"
     ),
     *(each for task in ("detection", "localisation") for each in _of(task, LITE, HALF, ONNX, OPENVINO)),
 ]

@@ -6,8 +6,9 @@ from functools import partial
 
 from docs.site.page import Page, address, block, code, prose, table
 from reskeras.networks.catalog import catalog
+from reskeras.quantities import short
 from reskeras_cli.list import described_rows
-from reskeras_cli.output import shape_text, short
+from reskeras_cli.output import shape_text
 
 PATH = "catalogue.md"
 PAPERS = "v1 is [arXiv:1512.03385](https://arxiv.org/abs/1512.03385), v2 [arXiv:1603.05027](https://arxiv.org/abs/1603.05027)."

@@ -18,6 +18,7 @@ from reskeras.artefacts import VERIFIED, artefacts_of
 from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.export.proof import Proof
 from reskeras.export.proofs_file import write_proofs
+from reskeras.export.runtimes import has_runtime
 from reskeras.export.speed import Asked, speeds
 from reskeras.files import move, remove, workspace
 
@@ -119,7 +120,7 @@ class Exporter(ABC):
         """The proofs with the speeds, measured now, of those artefacts that hold and that a runtime opens."""
         asked = {}
         for proof in proofs:
-            if proof.holds and artefacts_of(self.task)[proof.kind].runs:
+            if proof.holds and has_runtime(Path(proof.path)):
                 batches = (proof.batch,) if proof.batch else self.batches
                 asked[proof.path] = Asked(Path(proof.path), self.given(proof.kind, max(batches)), batches)
         found = speeds(asked, threads, turns, tell)

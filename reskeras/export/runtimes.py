@@ -222,6 +222,12 @@ def opened_file(artefact: Path) -> Path:
     return next(artefact.glob("*.xml"), artefact)
 
 
+def has_runtime(artefact: Path) -> bool:
+    """Whether one opens an exported artefact; weights for other libraries have none."""
+    file = opened_file(artefact)
+    return (file / "saved_model.pb").is_file() if file.is_dir() else file.is_file() and file.suffix in RUNTIMES
+
+
 def _kind(path: Path) -> str:
     return "" if path.is_dir() else path.suffix  # a SavedModel is a folder, whatever its name
 

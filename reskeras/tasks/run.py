@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, cast
 
 from reskeras.addresses import named
-from reskeras.artefacts import THREADS, TURNS, artefacts_of
+from reskeras.artefacts import THREADS, TURNS
 from reskeras.caller_state import preserved
 from reskeras.data.given import in_memory
 from reskeras.data.kept import Known, as_others, as_trained, division_of, given_again, is_own, is_same, kept_name
@@ -19,6 +19,7 @@ from reskeras.data.source import AnySplit, Source
 from reskeras.errors import ReskerasError, unknown
 from reskeras.export.proof import Proof
 from reskeras.export.proofs_file import read_proofs, write_proofs
+from reskeras.export.runtimes import has_runtime
 from reskeras.export.speed import MOST_THREADS, MOST_TURNS
 from reskeras.graph.load import load_model
 from reskeras.recipes.recipe import Recipe
@@ -249,11 +250,7 @@ class Run(Generic[AnySplit]):
         """The proof of the latest artefact of each kind, or of `kinds`, that holds and that a runtime opens;
         ReskerasError (status 2) where there is none."""
         task = find_task(self.task)
-        known = {
-            proof.kind: proof
-            for proof in self.latest_proofs()
-            if proof.holds and artefacts_of(self.task)[proof.kind].runs and Path(proof.path).exists()
-        }
+        known = {proof.kind: proof for proof in self.latest_proofs() if proof.holds and has_runtime(Path(proof.path))}
         if not known:
             how = " ".join(task.words("export"))
             raise ReskerasError(f"run: {self.path} has no artefact to measure; make one with: {how} {self.path}")

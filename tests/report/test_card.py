@@ -71,7 +71,7 @@ def test_it_says_what_a_reader_needs(reported):
     run, _ = reported
     text, found = (run.path / "README.md").read_text(), run.evaluate()
     titles = re.findall(r"^## (.*)$", text, re.MULTILINE)
-    exports = ["Exports", "Exports in other precisions"]
+    exports = ["Exports", "Speed of exports", "Exports in other precisions"]
     assert titles == ["Results", "Network", "Training", "Use", *exports, "Limits", "Provenance"]
     low, high = wilson(int(found.right.sum()), found.images)
     assert f"| top-1 accuracy | {found.top1:.2%} | {low:.2%} to {high:.2%} |" in text
