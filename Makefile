@@ -42,7 +42,7 @@ lint: setup
 	$(BIN)/mypy
 
 test: lint  ## all but the slow tests, one process per core
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --durations=100 --durations-min=4
 
 test-slow: setup  ## the tests that take minutes
 	$(BIN)/python -m pytest -m 'slow and not peers'

@@ -9,6 +9,9 @@ from contextlib import suppress
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core: more threads would only wait for each other
+    os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
 with suppress(ImportError, RuntimeError):  # where it is, for the peers: after TensorFlow it ends the process
     import torchvision  # noqa: F401
 
