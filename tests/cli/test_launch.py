@@ -8,13 +8,15 @@ import sys
 
 import pytest
 
+from reskeras.launch.places import THREADS
 from reskeras_cli.launch import worker_arguments
 
 START = [sys.executable, "-c", "from reskeras_cli.main import main; main()", "launch"]
 
 
 def run(*words, **environ):
-    environ = {**os.environ, "CUDA_VISIBLE_DEVICES": "", **environ}
+    own = {name: value for name, value in os.environ.items() if name not in THREADS}  # as a user's, not a test worker's
+    environ = {**own, "CUDA_VISIBLE_DEVICES": "", **environ}
     return subprocess.run([*START, *words], capture_output=True, text=True, timeout=60, check=False, env=environ)
 
 
