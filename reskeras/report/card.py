@@ -215,11 +215,7 @@ def _again(card: Card) -> str:
 
 
 def _exports(card: Card) -> Iterator[str]:
-    for each in tables_of({card.name: card.proofs}):
-        place = each.columns.index("run")  # there is one
-        rows = [[cell for at, cell in enumerate(row) if at != place] for row in each.rows]
-        columns = [name for at, name in enumerate(each.columns) if at != place]
-        yield section(Table(each.title, columns, rows, each.caption))
+    yield from map(section, tables_of({card.name: card.proofs}))
 
 
 def _provenance(card: Card) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from reskeras.evaluation.intervals import Interval
@@ -24,7 +25,7 @@ def exports_of(proofs: Proofs) -> list[Section]:
 
 
 def tables_of(proofs: Proofs) -> list[Table]:
-    """The tables of exports, by name of the run; empty without exports."""
+    """The tables of exports, by name of the run if there are several; empty without exports."""
     columns = [
         "artefact",
         "run",
@@ -58,7 +59,15 @@ def tables_of(proofs: Proofs) -> list[Table]:
     if not rows:
         return []
     verified = Table("Exports", columns, rows, caption)
-    return [verified, *_speeds_of(proofs), *_integers_of(proofs), *_trials_of(proofs)]
+    tables = [verified, *_speeds_of(proofs), *_integers_of(proofs), *_trials_of(proofs)]
+    return tables if len(proofs) > 1 else list(map(_of_one_run, tables))
+
+
+def _of_one_run(table: Table) -> Table:
+    """The same without the column that names the run."""
+    place = table.columns.index("run")
+    lines = [[*line[:place], *line[place + 1 :]] for line in (table.columns, *table.rows)]
+    return replace(table, columns=lines[0], rows=lines[1:])
 
 
 def interval_told(interval: Interval | None) -> str:
