@@ -37,7 +37,7 @@ Annotations = tuple[tuple[Annotated, ...], ...]  # the images of both splits
 
 
 def read_digits_boxes(name: str = "digits-boxes", purpose: Purpose = Purpose()) -> AnnotatedSet:
-    """900 training and 100 test images of 96x96 pixels, each with one to five digits of 15 to 60 % of its side, light
+    """900 training and 100 test images of 96x96 pixels, each with one to five digits of 15 to 60% of its side, light
     on dark; always the same ones, whatever the purpose. Boxes are those of the ink. The digits of test images are the
     test images of `digits`."""
     return digits_set(name, "digits with boxes", _scenes())

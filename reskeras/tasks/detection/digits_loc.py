@@ -21,7 +21,7 @@ LEAST = 0.5  # of a CIFAR image's side that a crop has
 
 
 def read_digits_loc(name: str = "digits-loc", purpose: Purpose = Purpose()) -> AnnotatedSet:
-    """2,000 training and 500 test images of 64x64 pixels, each with one digit of 15 to 80 % of its side, light on dark,
+    """2,000 training and 500 test images of 64x64 pixels, each with one digit of 15 to 80% of its side, light on dark,
     the box that of its ink; always the same ones. They are on darkened random crops of CIFAR-10's training and test
     images, if these are prepared in the purpose's `data_dir`, else on made backgrounds. The digits of test images are
     the test images of `digits`."""
