@@ -70,7 +70,7 @@ def from_pixels(plan: Plan, weights: Weights, mean: np.ndarray, std: np.ndarray)
     return with_pixels(plan, ends, mean.ndim > 1), {**weights, **more}
 
 
-def calibrated(plan: Plan, weights: Weights, images: np.ndarray) -> dict[str, np.ndarray]:
+def calibrated(plan: Plan, weights: Weights, images: np.ndarray | tf.Tensor) -> dict[str, np.ndarray]:
     """`weights` with the ranges of everything that is rounded: the least and the most over `images` as the plan takes
     them (n, height, width, channels), and zero."""
     names = [node.name for node in plan.ops() if isinstance(node, op.Quantise) and node.held]
@@ -92,7 +92,7 @@ def calibrated(plan: Plan, weights: Weights, images: np.ndarray) -> dict[str, np
 
     ranges = np.zeros((len(names), 2), np.float32)
     for start in range(0, len(images), BATCH):
-        found = ends(images[start : start + BATCH].astype(np.float32))
+        found = ends(tf.cast(images[start : start + BATCH], tf.float32))
         told = np.stack([found[name].numpy() for name in names])
         ranges = np.stack([np.minimum(ranges[:, 0], told[:, 0]), np.maximum(ranges[:, 1], told[:, 1])], axis=1)
     return {
