@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reskeras.evaluation.intervals import WORK, bootstrap, wilson
+from reskeras.evaluation.intervals import WORK, bootstrap, paired, wilson
 from reskeras.evaluation.multilabel import LabelEvaluation, mean_average_precision
 from reskeras.tasks.detection.average_precision import Detections, voc_precision
 from reskeras.tasks.detection.card import map_interval
@@ -118,3 +118,27 @@ def test_the_interval_of_map_holds_it():
     found, objects = precision_of(scenes(80))
     low, high = map_interval(found, objects)
     assert low < found.map_area < high and 0.02 < high - low < 0.5
+
+
+def test_of_many_images_the_paired_interval_is_that_of_the_mean_difference():
+    rng = np.random.default_rng(0)
+    one, other = rng.random((2, 20_000)) < [[0.8], [0.79]]
+    difference = one.astype(int) - other
+    expected = stats.norm.interval(0.95, difference.mean(), stats.sem(difference))
+    assert paired((difference > 0).sum(), (difference < 0).sum(), 20_000) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(("gains", "losses"), [(0.03, 0.02), (0.002, 0.002), (0.3, 0.25)])
+def test_the_paired_interval_holds_the_true_difference_as_often_as_it_says(gains, losses):
+    rng = np.random.default_rng(1)
+    drawn = rng.multinomial(200, [gains, losses, 1 - gains - losses], 2_000)
+    intervals = [paired(gained, lost, 200) for gained, lost, _ in drawn]
+    held = np.mean([low <= gains - losses <= high for low, high in intervals])
+    assert 0.93 <= held <= 1
+
+
+def test_a_paired_interval_turns_round_with_its_shares_and_is_never_empty():
+    low, high = paired(7, 3, 100)
+    assert paired(3, 7, 100) == pytest.approx((-high, -low))
+    assert paired(0, 0, 50)[0] < 0 < paired(0, 0, 50)[1] and paired(0, 0, 0) is None
+    assert paired(2, 0, 2)[1] == 1 and paired(0, 2, 2)[0] == -1
