@@ -30,12 +30,7 @@ from .run_options import data_options, run_argument
     help="Kind of artefact; may be repeated.  [default: all in the export folder]",
 )
 @click.option(
-    "--threads",
-    type=int,
-    default=THREADS,
-    show_default=True,
-    metavar="N",
-    help="Number of threads that each computes with.",
+    "--threads", type=int, default=THREADS, show_default=True, metavar="N", help="Threads that each computes with."
 )
 @click.option(
     "--turns", type=int, default=TURNS, show_default=True, metavar="N", help="Number of times that each has its turn."
