@@ -42,9 +42,10 @@ def command(
 ) -> None:
     """Measure the artefacts that a run was exported as, of any task, on this machine and on real test images.
 
-    Each is run by its runtime in a process of its own, one after the other in turns: the time of one image and of a
-    batch, images a second, the time that opening it takes, and by how much memory the process grows. Accuracies are
-    those of the export. Figures in the export folder (report.json, report.csv, report.png, the card) are renewed.
+    Each is run by its runtime on the processor, in a process of its own, one after the other in turns: the time of one
+    image and of a batch, images a second, the time that opening it takes, and by how much memory the process grows.
+    Accuracies are those of the export. Figures in the export folder (report.json, report.csv, report.png, the card) are
+    renewed.
     """
     from reskeras.tasks.run import Run
 

@@ -233,8 +233,8 @@ class Proof:
         return f"{self.path} has {' and '.join(found)}{noise}"
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures as plain data for JSON."""
-        return {**asdict(self), "holds": self.holds}
+        """The figures as plain data for JSON, with what follows from them."""
+        return {**asdict(self), "holds": self.holds, "interval": self.interval, "change": self.change}
 
 
 def prove(kind: str, path: str, size: int, logits: np.ndarray, reference: np.ndarray, labels: np.ndarray) -> Proof:

@@ -193,7 +193,8 @@ class OpenVinoModel(Model):
 
 
 class ServedModel(Model):
-    """A SavedModel's serving signature in TensorFlow, which takes a number of threads before it begins to compute."""
+    """A SavedModel's serving signature in TensorFlow, which takes a number of threads before it begins to compute; by
+    these it computes on the processor, as the other runtimes do."""
 
     library = "tensorflow"
 
@@ -202,6 +203,7 @@ class ServedModel(Model):
             import tensorflow as tf
 
             if threads:
+                tf.config.set_visible_devices([], "GPU")
                 tf.config.threading.set_intra_op_parallelism_threads(threads)
                 tf.config.threading.set_inter_op_parallelism_threads(threads)
             self._loaded = tf.saved_model.load(str(path))

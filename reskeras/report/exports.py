@@ -35,7 +35,7 @@ def tables_of(proofs: Proofs) -> list[Table]:
         "agreement",
         "accuracy",
         "Keras accuracy",
-        "difference, 95%",
+        "difference, points (95%)",
         "metric",
         "images",
     ]
