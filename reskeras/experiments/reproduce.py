@@ -159,7 +159,8 @@ def trainer(
                 tell(f"{row.name}, seed {seed}")
             source, recipe, start = given or task.open_source(row.data, data_dir), row.recipe, None
             if row.start:
-                recipe, start = task.beginning_recipe(recipe), task.start(Run(place_of(row.start, seed, place)))
+                begun: Run = Run(place_of(row.start, seed, place))
+                recipe, start = task.beginning_recipe(recipe, row.spec, begun, source), task.start(begun)
             taught = {"teacher": str(place_of(row.teacher, seed, place))} if row.teacher else {}
             job = task.job(row.spec, read_recipe(recipe, seed=seed, keep=1, **taught), source, data_dir)
             job.run(path, replicas, FitOptions(True, tell, [], start=start))

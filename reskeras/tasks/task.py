@@ -131,8 +131,8 @@ class Task(ABC):
         """The recipe that a `spec` without one of its own is trained by."""
         return self.recipe
 
-    def beginning_recipe(self, recipe: Recipe) -> Recipe:
-        """`recipe` as used for fine-tuning from another run's weights."""
+    def beginning_recipe(self, recipe: Recipe, spec: Any, begun: Run, source: Source) -> Recipe:
+        """`recipe` as used for fine-tuning `spec` on `source` from the weights of the run `begun`."""
         return recipe
 
     def beginning_spec(self, spec: Any, source: Source) -> AnySpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reskeras.addresses import is_address
 from reskeras.caller_state import preserved
 from reskeras.data.registry import Data
 from reskeras.data.source import Source
@@ -84,14 +86,14 @@ def train(
     with replicas.losses_told():
         with replicas.together():
             named = recipe or recipe_of(spec, trained.recipe_for(trained.spec(spec)))
-            begun = None if start is None else start if isinstance(start, Run) else Run(start)
+            begun = _begun(start, out if resume else None)
             own, fields = parted(recipe_fields)
             callbacks = check_callbacks(callbacks)
             spec, chosen = trained.spec(spec), read_recipe(named, **fields)
-            chosen = trained.beginning_recipe(chosen) if begun else chosen
-            replicas.check(chosen)
             source = opened()
             asked, trained = trained, trained.on(source)
+            chosen = trained.beginning_recipe(chosen, spec, begun, source) if begun else chosen
+            replicas.check(chosen)
             kind = (
                 "" if trained.name == asked.name else f"{source.label}: several classes per image, for a {trained.noun}"
             )
@@ -111,6 +113,15 @@ def train(
     run = Run(path) if replicas.is_chief else trained.run_type().elsewhere(path)
     run.given = None if isinstance(data, str) else job.source
     return run
+
+
+def _begun(start: str | Path | Run | None, going_on: str | Path | None) -> Run | None:
+    """The run to start from; of a training that goes on in a folder the one that it started from, if that is there."""
+    if start is None and going_on is not None:
+        with suppress(ReskerasError):  # there is no run yet
+            begun = RunFolder(Path(going_on)).provenance().get("begun_from")
+            start = begun if isinstance(begun, str) and not is_address(begun) and Path(begun).is_dir() else None
+    return None if start is None else start if isinstance(start, Run) else Run(start)
 
 
 def _job(
@@ -151,9 +162,10 @@ def _start(trained: Task, begun: Run | None, recipe: Recipe, tell: Callable[[str
             )
         return None
     start = trained.start(begun)
-    frozen = [f"frozen up to {recipe.freeze}"] if recipe.freeze else []
-    frozen += ["batch norm frozen"] if recipe.frozen_bn else []
-    tell(", ".join([f"starting from {start.name}", *frozen]))
+    beside = ["learning from its outputs too"] if recipe.teacher == str(begun.path) else []
+    beside += [f"frozen up to {recipe.freeze}"] if recipe.freeze else []
+    beside += ["batch norm frozen"] if recipe.frozen_bn else []
+    tell(", ".join([f"starting from {start.name}", *beside]))
     return start
 
 

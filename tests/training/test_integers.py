@@ -234,10 +234,25 @@ def test_plans_and_costs_of_integers_are_shown():
     assert "cifar-resnet-20-int8-w4" in shown
 
 
-def test_it_learns_from_a_teacher(trained, tmp_path):
-    done = train_on_integers(trained.path, "int8", tmp_path / "run", "--teacher", trained.path)
+def test_it_learns_from_the_run_that_it_begins_from_unless_told_otherwise(quantised, trained, tmp_path):
+    run, done = quantised
+    assert f"starting from {trained.path}, learning from its outputs too" in done.output
+    assert run.folder.recipe().teacher == str(trained.path)
+    other = shutil.copytree(trained.path, tmp_path / "other")
+    done = train_on_integers(trained.path, "int8", tmp_path / "taught", "--teacher", other)
     assert done.exit_code == 0, done.output
-    assert reskeras.Run(tmp_path / "run").folder.spec().quantise == "int8"
+    assert reskeras.Run(tmp_path / "taught").folder.recipe().teacher == str(other)
+    spec = reskeras.network(**TINY, quantise="int8")
+    alone = reskeras.train(spec, "digits@64", "quantise", start=trained, out=tmp_path / "alone", teacher=None, **QUICK)
+    assert alone.folder.recipe().teacher is None
+
+
+def test_integers_of_other_classes_have_no_teacher(trained, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 1), np.uint8)
+    source = reskeras.source((images, np.arange(64) % 3), (images, np.arange(64) % 3))
+    spec = reskeras.network(**{**TINY, "classes": 3}, quantise="int8")
+    run = reskeras.train(spec, source, "quantise", start=trained, out=tmp_path / "run", **QUICK)
+    assert run.folder.recipe().teacher is None and len(run.folder.classes()) == 3
 
 
 def test_it_goes_on_from_a_run_of_integers(quantised, tmp_path):

@@ -11,6 +11,7 @@ from reskeras.networks.catalog import name_of
 from reskeras.networks.request import network
 from reskeras.readers import CLASSES
 from reskeras.recipes.recipe import Recipe
+from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.tasks.task import Task, find_task
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from reskeras.tasks.classification.job import ClassifierJob
     from reskeras.tasks.classification.page import ClassifierMaterial
     from reskeras.tasks.classification.run import ClassifierRun
-    from reskeras.tasks.run import Material
+    from reskeras.tasks.run import Material, Run
 
 
 class ClassificationTask(Task):
@@ -49,6 +50,15 @@ class ClassificationTask(Task):
     def recipe_for(self, spec: AnyNetwork) -> str:
         """That for integers where the network is of these."""
         return "quantise" if spec.quantise else self.recipe
+
+    def beginning_recipe(self, recipe: Recipe, spec: AnyNetwork, begun: Run, source: Source[Split]) -> Recipe:
+        """`recipe` by which a network of integers learns from the one in floating point that it begins from, as much as
+        from the labels, unless it says from whom, or the classes are others."""
+        learns = spec.quantise and begun.task == self.name and not getattr(begun.folder.spec(), "quantise", None)
+        if not learns or "teacher" in recipe.model_fields_set or set(begun.folder.classes()) != set(source.classes):
+            return recipe
+        how = {} if "distillation" in recipe.model_fields_set else {"distillation": {"share": 0.5}}
+        return read_recipe(recipe, teacher=str(begun.path), **how)
 
     def open_source(self, data: Any, data_dir: str | Path | None = None, **purpose: Any) -> Source[Split]:
         """As `data.registry.open_source`."""

@@ -103,7 +103,7 @@ class DetectionTask(ObjectTask):
 
         return DETECTOR_BATCHES
 
-    def beginning_recipe(self, recipe: Recipe) -> Recipe:
+    def beginning_recipe(self, recipe: Recipe, spec: Any, begun: Run, source: Source) -> Recipe:
         """`recipe` with batch norm frozen at its statistics, as in the paper, unless it sets `frozen_bn` itself."""
         return recipe if "frozen_bn" in recipe.sparse() else read_recipe(recipe, frozen_bn=True)
 
