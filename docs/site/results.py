@@ -15,7 +15,7 @@ MOST_COLUMNS = 8  # that are named
 KINDS = {
     ".csv": "table",
     ".json": "values",
-    ".jsonl": "metrics by epoch",
+    ".jsonl": "a line of figures for each epoch or trial",
     ".yaml": "recipe or network",
     ".html": "report page",
     ".png": "picture",
