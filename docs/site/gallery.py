@@ -104,6 +104,12 @@ DRAWN = (
         },
     ),
     Drawn(
+        "Artefacts of a run",
+        "reskeras benchmark RUN",
+        "Accuracy, with its 95% interval, against the latency of one image; the larger a marker, the larger the file.",
+        {"gallery/exports.png": "Nine artefacts of cifar-resnet-20: integers are the smallest and the fastest"},
+    ),
+    Drawn(
         "Confusion matrix",
         "reskeras evaluate RUN --confusion confusion.png",
         "True classes by predicted ones.",
