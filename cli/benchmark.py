@@ -11,7 +11,7 @@ from reskeras.artefacts import THREADS, TURNS
 
 from .classification_results import echo_measured
 from .output import emit_json, json_option, working
-from .run_options import data_options, run_argument
+from .run_options import data_options, kinds_option, run_argument
 
 
 @click.command(
@@ -22,13 +22,7 @@ from .run_options import data_options, run_argument
     "  reskeras benchmark saved_models/resnet-18-detector-bccd --threads 4 --json",
 )
 @run_argument
-@click.option(
-    "--to",
-    "kinds",
-    multiple=True,
-    metavar="KIND",
-    help="Kind of artefact; may be repeated.  [default: all in the export folder]",
-)
+@kinds_option("Kind of artefact; may be repeated.  [default: all in the export folder]")
 @click.option(
     "--threads", type=int, default=THREADS, show_default=True, metavar="N", help="Threads that each computes with."
 )

@@ -16,7 +16,15 @@ from reskeras.artefacts import VERIFIED_BOXES
 from .export import echo_exported
 from .output import emit_json, json_option, working
 from .paths import Written
-from .run_options import batch_option, data_options, images_option, listed_numbers, numbers_by_name, run_argument
+from .run_options import (
+    batch_option,
+    data_options,
+    images_option,
+    kinds_option,
+    listed_numbers,
+    numbers_by_name,
+    run_argument,
+)
 
 if TYPE_CHECKING:
     from reskeras.tasks.detection.object_run import ObjectRun
@@ -194,7 +202,7 @@ def exporting_options(kinds: str) -> Callable[[Command], Command]:
                 help="Largest difference allowed in a probability, or in a corner as a fraction of the image's longer "
                 "side.",
             ),
-            click.option("--to", "kinds", multiple=True, metavar="KIND", help=kinds),
+            kinds_option(kinds),
             run_argument,
         ):
             decorated = decorator(decorated)

@@ -15,7 +15,7 @@ from reskeras.artefacts import VERIFIED, kinds_listed
 from .cards import card_fact
 from .classification_results import echo_noise, echo_proofs
 from .output import command_line, echo, emit_json, heading, json_option, prose
-from .run_options import batch_option, data_options, images_option, numbers_by_name, run_argument
+from .run_options import batch_option, data_options, images_option, kinds_option, numbers_by_name, run_argument
 
 if TYPE_CHECKING:
     from reskeras.export.proof import Proof
@@ -32,13 +32,7 @@ if TYPE_CHECKING:
     "  reskeras export saved_models/photos --to tflite-int8 --representative 500 --tolerance tflite-int8=0.02",
 )
 @run_argument
-@click.option(
-    "--to",
-    "kinds",
-    multiple=True,
-    metavar="KIND",
-    help=f"{kinds_listed('classification')}; may be repeated.  [default: serving and tflite]",
-)
+@kinds_option(f"{kinds_listed('classification')}; may be repeated.  [default: serving and tflite]")
 @click.option(
     "--pixels",
     default="uint8",

@@ -63,6 +63,11 @@ def batch_option(command: Command) -> Command:
     )(command)
 
 
+def kinds_option(help: str) -> Callable[[Command], Command]:
+    """`--to`, kinds of artefacts, as `kinds`."""
+    return click.option("--to", "kinds", multiple=True, metavar="KIND", help=help)
+
+
 def images_option(usual: int) -> Callable[[Command], Command]:
     """`--images`, how many test images artefacts are verified on; the `usual` number where none is given."""
     return click.option(

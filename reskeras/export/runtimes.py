@@ -7,7 +7,6 @@ too, take what they need of it by its path.
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
 import sys
@@ -247,9 +246,7 @@ def runtime_of(path: Path, precision: str = "") -> type[Model]:
 
 def open_model(path: Path, precision: str = "", threads: int | None = None, aside: Aside = nullcontext) -> Model:
     """The artefact at `path` in its runtime, computed in `precision`; "" is what a program gets that asks for none."""
-    make = runtime_of(path, precision)
-    importlib.import_module(make.library)
-    return make(path, precision, threads, aside)
+    return runtime_of(path, precision)(path, precision, threads, aside)
 
 
 def _quantised(values: np.ndarray, details: dict) -> np.ndarray:

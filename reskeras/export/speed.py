@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -84,27 +85,25 @@ def speeds(
     machine does in the meantime is the same for all. `tell` gets a note of each turn."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in asked}
     failures: dict[str, str] = {}
-    for turn in range(turns):
-        tell(f"timing, turn {turn + 1} of {turns}")
-        for name, each in asked.items():
-            if name in failures:
-                continue
-            try:
-                found[name].append(_turn(each, threads))
-            except Crash as error:
-                failures[name] = str(error)
+    with ExitStack() as kept:
+        folders = {name: kept.enter_context(inputs_aside(each.inputs)) for name, each in asked.items()}
+        for turn in range(turns):
+            tell(f"timing, turn {turn + 1} of {turns}")
+            for name in [each for each in asked if each not in failures]:
+                try:
+                    found[name].append(_turn(asked[name], folders[name], threads))
+                except Crash as error:
+                    failures[name] = str(error)
     return {
         name: Speed(threads, turns, failure=failures[name]) if name in failures else _joined(found[name], threads)
         for name in asked
     }
 
 
-def _turn(asked: Asked, threads: int) -> dict[str, Any]:
-    file = opened_file(asked.artefact)
-    with inputs_aside(asked.inputs) as folder:
-        batches = ",".join(map(str, asked.batches))
-        arguments: list[str | Path] = [file, "", str(threads), str(artefacts.SECONDS), batches, folder]
-        told: dict[str, Any] = json.loads(run_aside(stopwatch.__file__, arguments, name_of(file), WITHIN))
+def _turn(asked: Asked, folder: Path, threads: int) -> dict[str, Any]:
+    file, batches = opened_file(asked.artefact), ",".join(map(str, asked.batches))
+    arguments: list[str | Path] = [file, "", str(threads), str(artefacts.SECONDS), batches, folder]
+    told: dict[str, Any] = json.loads(run_aside(stopwatch.__file__, arguments, name_of(file), WITHIN))
     return told
 
 

@@ -129,13 +129,9 @@ def _batches(proofs: Sequence[Proof]) -> list[int]:
 
 def _speeds_of(proofs: Proofs) -> list[Table]:
     """The table of speeds, by name of the run; empty where none was measured."""
-    titles, _ = speed_table([proof for _, proof in _each(proofs)])
-    batches = _batches([proof for _, proof in _each(proofs)])
-    rows = [
-        [proof.kind, name, *_speed_told(proof, proof.speed, batches)[1:]]
-        for name, proof in _each(proofs)
-        if proof.speed
-    ]
+    timed = [(name, proof) for name, proof in _each(proofs) if proof.speed]
+    titles, told = speed_table([proof for _, proof in timed])
+    rows = [[kind, name, *figures] for (name, _), (kind, *figures) in zip(timed, told, strict=True)]
     caption = (
         "Measured in processes of their own, one artefact after the other in turns. Loading leaves out the import of "
         "the runtime; memory is what the process grew by at most, the runtime included."
